@@ -1,0 +1,189 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with an inventory and its hosts, found before anything is changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.filter.credentials import (
+    credential_source_problems,
+)
+
+# Debian release → the Python it ships, for which packages/ has a lock.
+SUPPORTED = {"12": "3.11", "13": "3.13"}
+
+# An inventory sets others, for all hosts or some.
+CLOCK_SKEW_SECONDS = 5
+DISK_MB = 2048
+MEMORY_MB = 900
+
+# What every inventory has to say.
+REQUIRED = {
+    "caspian_secrets_dir": "the folder on this machine for the secrets that are generated",
+    "dag_sync_repository": "the repository that the DAGs come from",
+}
+
+# Group of hosts inside the cluster → the variables that replace it by a service outside.
+SERVICES = {
+    "metadata_db": ("airflow_external_database_url", "airflow_external_result_backend_url"),
+    "broker": ("airflow_external_broker_url",),
+}
+
+
+def reason(message: str) -> str:
+    """Return the line of an error message that tells the cause."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no reason given"
+    return re.sub(r"^.*(?:via ssh|over ssh): +", "", last).removeprefix("Task failed: ")
+
+
+def group_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield what the cluster lacks as a whole."""
+    for group in ("scheduler", "worker"):
+        if not groups.get(group):
+            yield f"the group {group} is empty: give it a host in the inventory"
+
+
+def service_problems(group: str, members: Sequence[str], given: Collection[str]) -> Iterator[str]:
+    """Yield a problem unless a service is either a group of hosts or wholly given by URLs."""
+    if members and given:
+        yield (
+            f"{' and '.join(given)} set although the group {group} has hosts"
+            f" ({', '.join(members)}): take out the one that is not meant"
+        )
+    missing = [variable for variable in SERVICES[group] if variable not in given]
+    if not members and missing:
+        yield f"the group {group} is empty: give it a host, or set {' and '.join(missing)}"
+
+
+def repository_problems(url: str) -> Iterator[str]:
+    """Yield a problem where a URL carries a password, without repeating it."""
+    parts = re.match(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<account>[^/]*)@(?P<rest>[^?#]*)", url)
+    # Over http an account alone is a token.
+    if parts and (":" in parts["account"] or parts["scheme"].lower().startswith("http")):
+        yield (
+            f"dag_sync_repository: {parts['scheme']}://***@{parts['rest']} has a password or token"
+            " in it, which logs would show: use an ssh URL and a deploy key"
+        )
+
+
+def source_problems(sources: Any, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield what is wrong with the declared credentials."""
+    receivers = {*groups.get("scheduler", ()), *groups.get("worker", ())}
+    places = [name for name, members in groups.items() if receivers & set(members)]
+    for problem in credential_source_problems(sources, [*receivers, *places]):
+        yield f"credentials_sources: {problem}"
+
+
+def reach_problems(result: Mapping[str, Any], proof: str) -> Iterator[str]:
+    """Yield why a host did not do a task, whose result would otherwise have the key `proof`."""
+    cause = reason(result.get("module_stderr") or result.get("msg") or "")
+    if result.get("unreachable"):
+        yield f"cannot be reached: {cause}"
+    elif not result.get(proof):
+        yield f"answers, but cannot be examined: {cause}"
+
+
+def platform_problems(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a problem where the distribution or its Python is not a supported one."""
+    name, release = facts["distribution"], facts["distribution_major_version"]
+    python = "{major}.{minor}".format(**facts["python"]["version"])
+    if name != "Debian" or release not in SUPPORTED:
+        yield f"runs {name} {release}: Debian {' and '.join(SUPPORTED)} are supported"
+    elif python != SUPPORTED[release]:
+        yield (
+            f"{facts['python']['executable']} is Python {python}, and Debian {release} has"
+            f" {SUPPORTED[release]}: set ansible_python_interpreter to /usr/bin/python3"
+        )
+
+
+def resource_problems(
+    measured: str, setting: Callable[[str, Any], Any], now: float
+) -> Iterator[str]:
+    """Yield what is wrong with the clock, disk and memory that a host measured.
+
+    The host's clock was read at some time between ``asked``, when this machine sent the question,
+    and ``now``: a slow answer is not a wrong clock.
+    """
+    asked, clock, disk, memory = (float(number) for number in measured.split())
+    skew = min(clock - asked, 0) or max(clock - now, 0)
+    if abs(skew) > float(setting("preflight_clock_skew_seconds", CLOCK_SKEW_SECONDS)):
+        yield (
+            f"its clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the clock here:"
+            " synchronise both (systemd-timesyncd, chrony), or signed tokens will be refused"
+        )
+    if disk < (wanted := float(setting("preflight_disk_mb", DISK_MB))):
+        yield f"/ has {disk:.0f} MB free, less than preflight_disk_mb ({wanted:.0f})"
+    if memory < (wanted := float(setting("preflight_memory_mb", MEMORY_MB))):
+        yield f"it has {memory:.0f} MB of memory, less than preflight_memory_mb ({wanted:.0f})"
+
+
+def host_problems(variables: Mapping[str, Any], now: float) -> Iterator[str]:
+    """Yield what is wrong with one host."""
+    gathered, measured = variables["__preflight_gathered"], variables["__preflight_measured"]
+    for result, proof in ((gathered, "ansible_facts"), (measured, "stdout")):
+        if problems := list(reach_problems(result, proof)):
+            yield from problems
+            return
+    yield from platform_problems(variables["ansible_facts"])
+    yield from resource_problems(measured["stdout"], variables.get, now)
+
+
+def preflight_problems(
+    hostvars: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    hosts: Sequence[str],
+    now: float,
+) -> list[str]:
+    """Return all that is wrong with the inventory and the hosts of this run, a line each.
+
+    ``now`` is this machine's clock, in seconds since the epoch.
+    """
+    if not isinstance(hostvars, Mapping) or not isinstance(groups, Mapping):
+        raise AnsibleFilterError("preflight_problems: give it hostvars, groups and a list of hosts")
+    everyone = [hostvars[host] for host in groups.get("all", hosts)]
+
+    def values(variable: str) -> list[Any]:
+        """Return the different values that a variable has, empty ones left out."""
+        found = [variables[variable] for variables in everyone if variables.get(variable)]
+        return [value for position, value in enumerate(found) if value not in found[:position]]
+
+    problems = list(group_problems(groups))
+    for variable, meaning in REQUIRED.items():
+        if not values(variable):
+            problems.append(f"{variable} is not set: it is {meaning}")
+    for group, variables in SERVICES.items():
+        given = [variable for variable in variables if values(variable)]
+        problems += service_problems(group, groups.get(group, []), given)
+    for url in values("dag_sync_repository"):
+        problems += repository_problems(str(url))
+    for sources in values("credentials_sources"):
+        problems += source_problems(sources, groups)
+    for host in hosts:
+        problems += [f"{host}: {problem}" for problem in host_problems(hostvars[host], now)]
+    return problems
+
+
+def networks(given: Sequence[str]) -> list[str]:
+    """Return networks in their canonical notation."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise AnsibleFilterError("networks: give it a list of networks such as 10.0.0.0/24")
+    try:
+        return [str(ipaddress.ip_network(network)) for network in given]
+    except ValueError as error:
+        raise AnsibleFilterError(
+            f"networks: {error}; write it like 10.0.0.0/24 or 2001:db8::/64"
+        ) from None
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return name → function."""
+        return {"networks": networks, "preflight_problems": preflight_problems}

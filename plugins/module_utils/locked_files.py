@@ -1,0 +1,244 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files with secrets: made at mode 0 under a random name, published by one rename.
+
+Everything works relative to the descriptor of a directory that was reached without
+following a link, so a path that is swapped meanwhile leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import grp
+import os
+import pwd
+import re
+import secrets
+import stat
+
+# The group may read; nobody but the owner writes; others have nothing.
+WIDEST_MODE = 0o750
+
+_ACL = "system.posix_acl_access"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO put in the place of a file must not hold us.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LockedFileError(Exception):
+    """Refused; the message names the path and what to do, never a content."""
+
+
+class MissingDirectoryError(LockedFileError):
+    """A directory on the way does not exist."""
+
+
+class UnknownAccountError(LockedFileError):
+    """The owner or the group does not exist on this host."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attributes:
+    """Who owns a file, and its exact mode."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+def parse_mode(text: str) -> int:
+    """Return the mode that ``text`` writes in octal, if a secret may have it."""
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise LockedFileError(f"mode {text!r}: write it as a quoted octal number, such as '0400'")
+    mode = int(text, 8)
+    if not mode or mode & ~WIDEST_MODE:
+        raise LockedFileError(
+            f"mode {text!r}: a secret grants nothing to others and no writing to its group"
+            " (a number without quotes is read as a decimal one: write '0400')"
+        )
+    return mode
+
+
+def attributes(owner: str, group: str, mode: int) -> Attributes:
+    """Look up the accounts by name or number."""
+    try:
+        uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        raise UnknownAccountError(f"there is no user {owner!r} on this host") from None
+    try:
+        gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise UnknownAccountError(f"there is no group {group!r} on this host") from None
+    return Attributes(uid, gid, mode)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Split an absolute path into its directory and its last name."""
+    parts = path.split("/")[1:]
+    if not path.startswith("/") or not all(parts) or {".", ".."} & set(parts) or "\0" in path:
+        raise LockedFileError(f"{path!r}: give an absolute path without '.', '..' or '//'")
+    return "/" + "/".join(parts[:-1]), parts[-1]
+
+
+def open_directory(path: str) -> int:
+    """Open a directory by its absolute path; no part of it may be a symbolic link."""
+    descriptor = os.open("/", _OPEN_DIRECTORY)
+    parts = [part for part in path.split("/") if part]
+    for number, part in enumerate(parts, start=1):
+        # Only the last directory is read; the ones before need no more than search permission.
+        flags = _OPEN_DIRECTORY if number == len(parts) else _OPEN_DIRECTORY | os.O_PATH
+        here = "/" + "/".join(parts[:number])
+        try:
+            inner = os.open(part, flags, dir_fd=descriptor)
+        except FileNotFoundError:
+            raise MissingDirectoryError(f"{here} does not exist: create it first") from None
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise LockedFileError(
+                    f"{here} is a symbolic link or not a directory: secrets are not written"
+                    " through links; give the real path"
+                ) from None
+            raise
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def open_inner_directory(name: str, dir_fd: int) -> int:
+    """Open the directory ``name`` in ``dir_fd``; a link fails with ENOTDIR or ELOOP."""
+    return os.open(name, _OPEN_DIRECTORY, dir_fd=dir_fd)
+
+
+def status(name: str, dir_fd: int) -> os.stat_result | None:
+    """Describe what lies at ``name`` itself, None when nothing does."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def names(dir_fd: int) -> list[str]:
+    """List what an open directory holds."""
+    return os.listdir(dir_fd)
+
+
+def read(name: str, dir_fd: int) -> bytes:
+    """Return the content of a regular file; links and other things raise OSError."""
+    descriptor = _open_file(name, dir_fd)
+    if descriptor is None:
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def differences(
+    name: str, content: bytes, wanted: Attributes, dir_fd: int, links: int | None = 1
+) -> dict[str, tuple[str, str]]:
+    """Return what is wrong with an existing file: kind → (found, wanted), without contents.
+
+    ``links`` is how many names the file may have, None for any number.
+    """
+    descriptor = _open_file(name, dir_fd)
+    if descriptor is None:
+        return {"type": ("not a regular file", "regular file")}
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        wrong = attribute_differences(descriptor, wanted)
+        if links is not None and found.st_nlink > links:
+            wrong["links"] = (str(found.st_nlink), str(links))
+        if found.st_size != len(content) or file.read() != content:
+            wrong["content"] = ("another", "as given")
+    return wrong
+
+
+def attribute_differences(descriptor: int, wanted: Attributes) -> dict[str, tuple[str, str]]:
+    """Return how owner, group, mode and access list of an open file differ."""
+    found = os.fstat(descriptor)
+    mode = stat.S_IMODE(found.st_mode)
+    wrong = {}
+    if found.st_uid != wanted.uid:
+        wrong["owner"] = (str(found.st_uid), str(wanted.uid))
+    if found.st_gid != wanted.gid:
+        wrong["group"] = (str(found.st_gid), str(wanted.gid))
+    if mode != wanted.mode:
+        wrong["mode"] = (f"{mode:04o}", f"{wanted.mode:04o}")
+    if _has_acl(descriptor):
+        wrong["acl"] = ("present", "none")
+    return wrong
+
+
+def set_attributes(descriptor: int, wanted: Attributes) -> None:
+    """Give an open file or directory its owner and mode, at no moment more than that."""
+    # A default ACL of the directory would come to life with the group bits of the mode.
+    with contextlib.suppress(OSError):
+        os.removexattr(descriptor, _ACL)
+    os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & wanted.mode)
+    os.fchown(descriptor, wanted.uid, wanted.gid)
+    os.fchmod(descriptor, wanted.mode)
+
+
+def create(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
+    """Make a new file; what is there already is not touched. Call ``sync`` before publishing it."""
+    descriptor = os.open(name, _CREATE, 0, dir_fd=dir_fd)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        set_attributes(descriptor, wanted)
+    finally:
+        os.close(descriptor)
+
+
+def sync(name: str, dir_fd: int) -> None:
+    """Bring a file to the disk."""
+    descriptor = os.open(name, _READ, dir_fd=dir_fd)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
+    """Put a new file in the place of whatever non-directory ``name`` is, in one step."""
+    temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+    try:
+        create(temporary, content, wanted, dir_fd)
+        sync(temporary, dir_fd)
+        os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
+        raise
+    os.fsync(dir_fd)
+
+
+def leftovers(name: str, dir_fd: int) -> list[str]:
+    """List the temporary files that a killed ``replace`` of ``name`` has left."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.tmp")
+    return sorted(found for found in names(dir_fd) if pattern.fullmatch(found))
+
+
+def _open_file(name: str, dir_fd: int) -> int | None:
+    """Open an existing regular file, None when it is anything else."""
+    try:
+        descriptor = os.open(name, _READ, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # A link, a socket.
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _has_acl(descriptor: int) -> bool:
+    try:
+        os.getxattr(descriptor, _ACL)
+    except OSError:
+        return False
+    return True

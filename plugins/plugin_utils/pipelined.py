@@ -1,0 +1,31 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of modules that carry secrets: no delivery without pipelining."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class PipelinedAction(ActionBase):
+    """Runs the module of the same name, through a pipelined connection only."""
+
+    supports_raw_params = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Refuse or run the module."""
+        result = super().run(tmp, task_vars)
+        if not self._connection.is_pipelining_enabled(bool(self._task.async_val)):
+            raise AnsibleActionFail(
+                "Pipelining is off for this connection, so the secrets would lie in a temporary"
+                " file on the node. Turn it on with `pipelining = true` in the section"
+                " [connection] of ansible.cfg or with the variable `ansible_pipelining: true`;"
+                " ANSIBLE_KEEP_REMOTE_FILES and `async` turn it off."
+            )
+        result.update(self._execute_module(task_vars=task_vars))
+        return result

@@ -1,0 +1,173 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vault records: what lookups return, and how a record becomes a credential. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import yaml
+from ansible_collections.caspian.airflow.plugins.module_utils import credential_format
+
+Scalar = str | int | float | bool
+
+_KEY = r"[A-Za-z_][A-Za-z0-9_.-]*"
+_WORD = re.compile(rf"""(?<!\S)({_KEY})=("[^"]*"|'[^']*'|\S+)(?!\S)""")
+_LINE = re.compile(rf"({_KEY}):(?:\s+(.*))?")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:]+):([0-9]{1,5})")
+
+
+class Description(NamedTuple):
+    """A description taken apart."""
+
+    name: str
+    text: str
+    metadata: dict[str, Scalar]
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML in which only true, false and decimal integers are not text.
+
+    So 1.10 stays a version, 0123 a code and `no` a country.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way
+
+
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z"), list("tf")
+)
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"(?:0|-?[1-9][0-9]*)\Z"), list("-0123456789")
+)
+
+
+def parse_description(description: str) -> Description:
+    """Take apart a description that begins with the record's name.
+
+    >>> parse_description("EBI-01 env=prod the nightly load\\nport: 1433")
+    Description(name='EBI-01', text='the nightly load', metadata={'env': 'prod', 'port': 1433})
+    """
+    name, _, rest = _partition_blank(description.strip())
+    text, metadata = parse_metadata(rest)
+    return Description(name, text, metadata)
+
+
+def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
+    """Separate free text from `key=value` words (text) and `key: value` lines (YAML)."""
+    metadata: dict[str, Scalar] = {}
+    free = []
+    for line in text.splitlines():
+        if match := _LINE.fullmatch(line.strip()):
+            metadata[match[1]] = _yaml_scalar(match[2] or "")
+            continue
+        for key, value in _WORD.findall(line):
+            metadata[key] = value[1:-1] if value[0] == value[-1] and value[0] in "\"'" else value
+        if words := " ".join(_WORD.sub("", line).split()):
+            free.append(words)
+    return "\n".join(free), metadata
+
+
+def split_host(host: str) -> tuple[str, int | None]:
+    """Split `host:port`; anything else is a host as it stands.
+
+    >>> split_host("db1.example.org:1433"), split_host("[fe80::1]:5432"), split_host("fe80::1")
+    (('db1.example.org', 1433), ('fe80::1', 5432), ('fe80::1', None))
+    """
+    match = _HOST_AND_PORT.fullmatch(host)
+    if not match or not 0 < int(match[2]) < 65536:
+        return host, None
+    return match[1].strip("[]"), int(match[2])
+
+
+def host_of_url(url: str) -> tuple[str, int | None]:
+    """Return host and port of an URL, also of one without a scheme."""
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        return parts.hostname or "", parts.port
+    except ValueError:
+        return "", None
+
+
+def record(
+    name: str,
+    *,
+    user: str | None,
+    password: str | None,
+    host: str | None = None,
+    url: str | None = None,
+    description: str | None = None,
+    metadata: Mapping[str, Scalar] | None = None,
+) -> dict[str, Any]:
+    """Build the record that every lookup returns.
+
+    A port goes to the metadata, unless they have one: from `host:port`, else from the URL. A record
+    without a host has the URL's.
+    """
+    url = (url or "").strip()
+    url_host, url_port = host_of_url(url)
+    host, port = split_host((host or "").strip())
+    if not host:
+        host, port = url_host, url_port
+    extra = dict(metadata or {})
+    extra.setdefault("port", port or (url_port if host == url_host else None))
+    if isinstance(extra["port"], str) and extra["port"].isdecimal():
+        extra["port"] = int(extra["port"])
+    if extra["port"] is None:
+        del extra["port"]
+    return {
+        "name": name,
+        "user": user or "",
+        "pass": password or "",
+        "host": host,
+        "url": url,
+        "description": description or "",
+        "metadata": extra,
+    }
+
+
+def credential(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a record into the credential that is delivered; ValueError says why it can't be."""
+    if error := given.get("error"):
+        raise ValueError(str(error))
+    for field in ("user", "pass", "host", "url", "description"):
+        if not isinstance(given.get(field), str | None):
+            raise ValueError(f"{field} is not a text")
+    metadata = given.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise ValueError("metadata is not a mapping")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, Scalar):
+            raise ValueError(f"metadata.{key} is not a text, number or truth value")
+    complete = record(
+        "",
+        user=given.get("user"),
+        password=given.get("pass"),
+        host=given.get("host"),
+        url=given.get("url"),
+        description=given.get("description"),
+        metadata=metadata,
+    )
+    result = {field: complete[field] for field in credential_format.FIELDS}
+    if problem := credential_format.content_problem(result):
+        raise ValueError(problem)
+    return result
+
+
+def _partition_blank(text: str) -> tuple[str, str, str]:
+    match = re.search(r"\s", text)
+    if not match:
+        return text, "", ""
+    return text[: match.start()], match[0], text[match.start() :]
+
+
+def _yaml_scalar(text: str) -> Scalar:
+    try:
+        value = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError:
+        return text
+    # Nothing at all, lists and mappings: as they are written.
+    return value if isinstance(value, Scalar) else text

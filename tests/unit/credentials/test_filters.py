@@ -1,0 +1,149 @@
+"""From the declared sources and the vault's records to what one node receives."""
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.filter.credentials import (
+    FilterModule,
+    credential_source_problems,
+    credential_sources,
+    credential_sources_for,
+    credentials_from_records,
+)
+
+SOURCES = ["A", {"name": "B", "record": "Group/B"}, {"name": "C", "hosts": ["worker", "node1"]}]
+
+
+def test_credential_sources():
+    expected = [
+        {"name": "A", "record": "A", "hosts": ["all"]},
+        {"name": "B", "record": "Group/B", "hosts": ["all"]},
+        {"name": "C", "record": "C", "hosts": ["worker", "node1"]},
+    ]
+    assert credential_sources(SOURCES) == expected
+    assert credential_sources(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("sources", "problems"),
+    [
+        ([], []),
+        (SOURCES, []),
+        (["case", "CASE"], []),
+        ("A", ["credentials_sources is not a list"]),
+        ({"A": None}, ["credentials_sources is not a list"]),
+        (None, ["credentials_sources is not a list"]),
+        (["A", "B", "A"], ["A: declared more than once"]),
+        (["A", {"name": "A", "record": "x"}], ["A: declared more than once"]),
+        ([5], ["entry 1: the name 5 is not a text (a name that looks like a number needs quotes)"]),
+        ([{}], ["entry 1: it has no name"]),
+        (
+            [None],
+            ["entry 1: the name None is not a text (a name that looks like a number needs quotes)"],
+        ),
+        ([{"name": "A", "record": ""}], ["A: record is not a text"]),
+        ([{"name": "A", "record": 7}], ["A: record is not a text"]),
+        ([{"name": "A", "host": ["x"]}], ["A: unknown key 'host' (known: name, record, hosts)"]),
+        ([{"name": "A", "hosts": "node1"}], ["A: hosts is not a list of hosts and groups"]),
+        (
+            [{"name": "A", "hosts": []}],
+            ["A: hosts is empty: nobody would receive it; leave it out, or the whole entry"],
+        ),
+        ([{"name": "A", "hosts": [1]}], ["A: hosts: 1 is not a text"]),
+        (
+            [{"name": "A", "hosts": ["wroker"]}],
+            ["A: hosts: 'wroker' is no host or group of the inventory"],
+        ),
+        ([{"name": "A", "hosts": ["all", "node1"]}], []),
+    ],
+)
+def test_credential_source_problems(sources, problems):
+    assert credential_source_problems(sources, ["worker", "node1"]) == problems
+
+
+@pytest.mark.parametrize(
+    "name", ["../etc/passwd", "a/b", ".x", "-x", "", "a b", "a\n", "é", "x" * 129]
+)
+def test_unsafe_names(name):
+    (problem,) = credential_source_problems([name])
+    assert problem.startswith("entry 1: the name ")
+
+
+def test_hosts_go_unchecked_without_places():
+    assert credential_source_problems([{"name": "A", "hosts": ["anything"]}]) == []
+
+
+def test_an_error_names_the_filter_and_all_problems():
+    with pytest.raises(AnsibleFilterError) as raised:
+        credential_sources(["A", "A", "../B"])
+    assert str(raised.value).startswith(
+        "credential_sources: A: declared more than once; entry 3: the name '../B' is not a safe"
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["worker2", "airflow", "worker"], ["A", "B", "C"]),
+        (["node1"], ["A", "B", "C"]),
+        (["scheduler1", "airflow", "scheduler"], ["A", "B"]),
+        ([], ["A", "B"]),
+    ],
+)
+def test_credential_sources_for(places, names):
+    assert [source["name"] for source in credential_sources_for(SOURCES, places)] == names
+
+
+def test_credential_sources_for_a_text():
+    with pytest.raises(AnsibleFilterError, match="credential_sources_for: the hosts and groups"):
+        credential_sources_for(SOURCES, "worker")
+
+
+def record(name, **changes):
+    return {"name": name, "user": "u", "pass": "p", "host": "h", **changes}
+
+
+def test_credentials_from_records():
+    result = credentials_from_records(
+        [
+            record("A"),
+            record("Group/B", **{"pass": ""}),
+            {"name": "C", "error": "no entry has this title or path"},
+            record("nobody asked"),
+        ],
+        [*SOURCES, "D", {"name": "A2", "record": "A"}],
+    )
+    assert list(result["credentials"]) == ["A", "A2"]
+    assert result["credentials"]["A"]["host"] == "h"
+    assert result["problems"] == {
+        "B": "pass missing or empty",
+        "C": "no entry has this title or path",
+        "D": "the vault lookup returned no record",
+    }
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ("s3cret", "the records are not a list"),
+        ({"A": "s3cret"}, "the records are not a list"),
+        (None, "the records are not a list"),
+        (["s3cret"], "the vault lookup returned something else than records"),
+        ([{"password": "s3cret"}], "the vault lookup returned something else than records"),
+    ],
+)
+def test_credentials_from_anything_else(records, message):
+    with pytest.raises(AnsibleFilterError, match=f"credentials_from_records: {message}") as raised:
+        credentials_from_records(records, SOURCES)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_filters_by_name():
+    assert FilterModule().filters() == {
+        function.__name__: function
+        for function in (
+            credential_source_problems,
+            credential_sources,
+            credential_sources_for,
+            credentials_from_records,
+        )
+    }
