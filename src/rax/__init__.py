@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the workflows of a caspian-deploy cluster import.
+
+``rax.credentials``
+    the credentials that the vault's refresh has locked into this node's files
+``rax.config``
+    the YAML configs of the release that the running task is pinned to
+``rax.airflow``
+    the parts that Airflow itself loads; only these import Airflow
+``rax.errors``
+    everything above raises a ``RaxError``
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A DAG bundle over the releases that airflow-dag-sync publishes.
+
+Airflow loads it through ``[dag_processor] dag_bundle_config_list``::
+
+    [{"name": "dags", "classpath": "rax.airflow.bundle.ReleaseBundle", "kwargs": {}}]
+
+The DAG processor parses the release that is published and moves on with it. A DAG run is
+pinned to the release it began with: each of its tasks, on any worker, takes its DAG, its
+helpers (``util``, ``lib``) and its configs from there.
+"""
+
+import fcntl
+import importlib
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
+
+from rax.errors import RaxError, ReleaseNotFoundError
+
+log = logging.getLogger(__name__)
+
+_SHA = re.compile(r"[0-9a-f]{40}")
+
+
+class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here when types are checked
+    """The published release, or the one whose sha is the bundle's version.
+
+    :param link: the published link; the releases are ``.<its name>/releases`` beside it
+    :param sync_command: the program that brings a missing release: ``sync_command fetch SHA``
+    :param fetch_timeout: how many seconds a task waits for a missing release
+    """
+
+    supports_versioning = True
+
+    def __init__(
+        self,
+        *,
+        link: str = "/home/airflow/airflow-git-dir",
+        sync_command: str = "/usr/local/bin/airflow-dag-sync",
+        fetch_timeout: float = 60,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the settings: Airflow makes bundles also where their files are not."""
+        super().__init__(**kwargs)
+        self._link = Path(link)
+        self._releases = self._link.with_name(f".{self._link.name}") / "releases"
+        self._sync_command = sync_command
+        self._fetch_timeout = fetch_timeout
+        self._release: Path | None = None
+        self._unlock: Callable[[], object] | None = None
+
+    def initialize(self) -> None:
+        """Hold the release, which may have to be fetched, and switch this process to it."""
+        if self.version is None:
+            self._follow()
+        else:
+            self._pin(self.version)
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Move on to the release that is published now."""
+        if self.version is not None:
+            raise RaxError(f"bundle {self.name} is pinned to {self.version}: it has no newer one")
+        self._follow()
+
+    def get_current_version(self) -> BundleVersion:
+        """Return the sha that this bundle reads."""
+        return BundleVersion(version=self.version or (self._release or self._published()).name)
+
+    @property
+    def path(self) -> Path:
+        """The folder that is searched for DAGs: configs and tests are outside of it."""
+        if self._release is not None:
+            return self._release / "dags"
+        return (self._releases / self.version if self.version else self._link).resolve() / "dags"
+
+    def _follow(self) -> None:
+        release = self._published()
+        if release == self._release:
+            return
+        # The release that was read until now is let go when the next one is held.
+        while not self._hold(release):
+            release = self._published()
+        _enter(release, following=True)
+
+    def _pin(self, version: str) -> None:
+        release = self._releases.resolve() / version
+        if not self._hold(release):
+            self._fetch(release)
+        _enter(release, following=False)
+
+    def _published(self) -> Path:
+        release = self._link.resolve()
+        known = release.parent == self._releases.resolve() and _SHA.fullmatch(release.name)
+        if not known or not release.is_dir():
+            raise ReleaseNotFoundError(
+                f"{self._link} on {socket.gethostname()} does not lead to a release in "
+                f"{self._releases}: run {self._sync_command}"
+            )
+        return release
+
+    def _hold(self, release: Path) -> bool:
+        """Lock the release against being pruned, as airflow-dag-sync has it, if it is there.
+
+        The lock is kept as long as this bundle, and as the children that are forked with it.
+        """
+        try:
+            directory = os.open(release, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        unlock = weakref.finalize(self, os.close, directory)
+        fcntl.flock(directory, fcntl.LOCK_SH)
+        try:
+            vanished = not os.path.samestat(os.fstat(directory), release.stat())
+        except FileNotFoundError:
+            vanished = True
+        if vanished:
+            unlock()
+            return False
+        unlock_previous, self._unlock, self._release = self._unlock, unlock, release
+        if unlock_previous is not None:
+            unlock_previous()
+        return True
+
+    def _fetch(self, release: Path) -> None:
+        problem = f"release {release.name} of bundle {self.name} is not on {socket.gethostname()}"
+        if not _SHA.fullmatch(release.name):
+            raise ReleaseNotFoundError(f"{problem}: this is not the full sha of a commit")
+        log.info("Fetching release %s with %s", release.name, self._sync_command)
+        failure = _run([self._sync_command, "fetch", release.name], self._fetch_timeout)
+        if not self._hold(release):
+            raise ReleaseNotFoundError(
+                f"{problem}, and fetching it failed: "
+                + (failure or f"{self._sync_command} has not brought it to {release.parent}")
+            )
+
+
+def _run(command: list[str], timeout: float) -> str | None:
+    """Run the command, and return why it failed."""
+    try:
+        process = subprocess.run(  # noqa: S603 - no shell; a setting, and a checked sha
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} took longer than {timeout:g} s"
+    if process.returncode == 0:
+        return None
+    last = process.stdout.strip().rpartition("\n")[2] or "no output"
+    return f"{command[0]} exited with {process.returncode}: {last[:500]}"
+
+
+_entered: Path | None = None
+_follower: int | None = None
+
+
+def _enter(release: Path, *, following: bool) -> None:
+    """Switch this process, and the children it forks, to the release.
+
+    The DAG processor pins a bundle to an older release when a run of that release has a
+    callback to call. That must not switch the processor itself, whose children go on parsing
+    what is published: such a callback gets its own DAG file, and published helpers and configs.
+    """
+    global _entered, _follower
+    if following:
+        _follower = os.getpid()
+    elif _follower == os.getpid():
+        return
+    if _entered is not None and _entered != release:
+        sys.path[:] = [entry for entry in sys.path if entry != str(_entered)]
+        for name, module in list(sys.modules.items()):
+            if _is_from(module, _entered):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+    # At the end: nothing in a repository replaces a module of Airflow or of Python.
+    if str(release) not in sys.path:
+        sys.path.append(str(release))
+    os.environ["RAX_RELEASE_DIR"] = str(release)
+    # A release stays as it was published: no __pycache__ in it.
+    sys.dont_write_bytecode = True
+    _entered = release
+
+
+def _is_from(module: ModuleType, root: Path) -> bool:
+    # Through vars(): attributes of some lazy modules cannot be asked for without effects.
+    names = vars(module)
+    places = [names.get("__file__") or "", *(names.get("__path__") or [])]
+    return any(str(place).startswith(f"{root}{os.sep}") for place in places)

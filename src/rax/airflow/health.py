@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prove that a cluster works: its components are healthy and its workers run tasks.
+
+Run on a scheduler node, with the settings of its Airflow::
+
+    airflow-env python -m rax.airflow.health --worker worker1 --worker worker2
+
+It prints a JSON object, ``{"problems": [{"host", "component", "problem"}], "workers": {...}}``, and
+ends with 0 when there is no problem, with 1 otherwise.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+DAG_ID = "caspian_health"
+BUNDLE = "caspian"
+# How often a state that is not there yet is looked at again, in seconds.
+POLL_SECONDS = 0.5
+# How long a new run may lack its tasks before it is taken for one of an older parse, in seconds.
+STALE_SECONDS = 5
+ENDED = ("success", "failed")
+# The names that /api/v2/monitor/health uses, and those of the units.
+COMPONENTS = {
+    "metadatabase": "metadatabase",
+    "scheduler": "scheduler",
+    "dag_processor": "dag-processor",
+    "triggerer": "triggerer",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps the cluster from working; ``host`` is empty where it is not known."""
+
+    host: str
+    component: str
+    problem: str
+
+
+def component_problems(report: dict[str, Any], wanted: Iterable[str]) -> list[Problem]:
+    """Return what a reply of ``/api/v2/monitor/health`` complains of.
+
+    Its HTTP status is 200 whatever it says, and a component that never ran has no status.
+
+    >>> component_problems({"metadatabase": {"status": "healthy"}, "triggerer": {"status": None}},
+    ...                    ["metadatabase", "triggerer"])
+    [Problem(host='', component='triggerer', problem='it never reported')]
+    """
+    problems = []
+    for name in wanted:
+        state = report.get(name) or {}
+        if state.get("status") == "healthy":
+            continue
+        heartbeat = next(
+            (value for key, value in state.items() if key.startswith("latest_") and value), None
+        )
+        problem = (
+            f"{state['status']}, last heartbeat {heartbeat}"
+            if state.get("status")
+            else "it never reported"
+        )
+        problems.append(Problem("", COMPONENTS[name], problem))
+    return problems
+
+
+def listed_workers(home: str | None = None) -> list[str]:
+    """Return the workers that the health DAG was last told of, in ``AIRFLOW_HOME`` or ``home``."""
+    try:
+        names = json.loads(_list_path(home).read_text())
+    except FileNotFoundError:
+        return []
+    return [str(name) for name in names]
+
+
+def _list_path(home: str | None = None) -> Path:
+    return Path(home or os.environ["AIRFLOW_HOME"], "health_workers.json")
+
+
+def list_workers(names: Iterable[str], home: str | None = None) -> bool:
+    """Tell the health DAG which workers there are, and return whether that is news."""
+    wanted = sorted(set(names))
+    if wanted == listed_workers(home):
+        return False
+    path = _list_path(home)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(wanted))
+    aside.replace(path)
+    return True
+
+
+def _get_json(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 - the URL is Airflow's own setting
+        content = json.load(reply)
+    if not isinstance(content, dict):
+        raise ValueError(f"{url} did not answer with a JSON object")
+    return content
+
+
+def wait_for_components(api_url: str, wanted: list[str], deadline: float) -> list[Problem]:
+    """Wait until the API server and the components behind it are healthy.
+
+    Return what is not at the deadline.
+    """
+    while True:
+        try:
+            problems = component_problems(_get_json(f"{api_url}/api/v2/monitor/health"), wanted)
+            _get_json(f"{api_url}/execution/health")
+        except (OSError, ValueError) as error:
+            problems = [Problem("", "api-server", f"{api_url} does not answer: {error}")]
+        if not problems or time.monotonic() > deadline:
+            return problems
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for_pings(workers: list[str], deadline: float) -> list[Problem]:
+    """Wait until every worker answers a Celery ping; return those that don't at the deadline."""
+    from airflow.providers.celery.executors.celery_executor import app
+    from kombu.exceptions import KombuError
+
+    silent = workers
+    while silent:
+        try:
+            replies = (
+                app.control.inspect(
+                    destination=[f"celery@{name}" for name in silent], timeout=2
+                ).ping()
+                or {}
+            )
+        except (OSError, KombuError) as error:
+            # The broker's URL has a password in it: name the kind of error alone.
+            return [Problem("", "broker", f"it does not answer: {type(error).__name__}")]
+        silent = [name for name in silent if f"celery@{name}" not in replies]
+        if time.monotonic() > deadline:
+            break
+    return [Problem(name, "worker", "it does not answer a Celery ping") for name in silent]
+
+
+def serialize_health_dag() -> None:
+    """Write the DAG's present tasks to the metadata database, not waiting for the next parse."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    bundle = next(
+        bundle for bundle in DagBundlesManager().get_all_dag_bundles() if bundle.name == BUNDLE
+    )
+    bundle.initialize()
+    bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=BUNDLE)
+    sync_bag_to_db(bag, BUNDLE, bundle_version=None)
+
+
+def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[str, str]]:
+    """Have every worker run a task; return the problems, and where each task ran."""
+    from airflow import settings
+    from airflow.api.client import get_current_api_client
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    while True:
+        run_id = f"health__{uuid.uuid4()}"
+        get_current_api_client().trigger_dag(dag_id=DAG_ID, run_id=run_id)
+        question = select(TaskInstance.task_id, TaskInstance.state, TaskInstance.hostname).where(
+            TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id
+        )
+        began = time.monotonic()
+        while True:
+            with settings.Session() as session:
+                rows = {task: (state, host) for task, state, host in session.execute(question)}
+            states = {name: rows.get(f"on_{name}", (None, None)) for name in workers}
+            pending = [name for name, (state, _) in states.items() if state not in ENDED]
+            missing = [name for name in workers if f"on_{name}" not in rows]
+            late = time.monotonic() > deadline
+            if not pending or late or (missing and time.monotonic() - began > STALE_SECONDS):
+                break
+            time.sleep(POLL_SECONDS)
+        if not missing or late:
+            break
+        # A parse that began before the workers were listed has overwritten the tasks since.
+        serialize_health_dag()
+    problems = [
+        Problem(
+            name,
+            "worker",
+            f"the task sent to it is {state or 'not scheduled'} (run {run_id} of {DAG_ID})",
+        )
+        for name, (state, _) in states.items()
+        if state != "success"
+    ]
+    return problems, {
+        name: str(host) for name, (state, host) in states.items() if state == "success"
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check the cluster of the environment's settings, print the result, return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m rax.airflow.health", description=__doc__)
+    parser.add_argument(
+        "--worker", action="append", default=[], help="a worker that has to run a task"
+    )
+    parser.add_argument(
+        "--known-worker", action="append", default=[], help="a worker of the cluster, not asked now"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=120, help="seconds to wait (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    deadline = time.monotonic() + options.timeout
+    # Airflow logs to standard output, which is for the result: it gets the place of the errors.
+    result = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    from airflow.configuration import conf
+
+    ran: dict[str, str] = {}
+    api_url = conf.get("api", "base_url").rstrip("/")
+    problems = wait_for_components(api_url, list(COMPONENTS), deadline)
+    problems += wait_for_pings(options.worker, deadline)
+    silent = {problem.host for problem in problems}
+    workers = [name for name in options.worker if name not in silent]
+    broken = {problem.component for problem in problems}
+    if workers and not broken & {"api-server", "metadatabase", "broker"}:
+        if list_workers([*options.worker, *options.known_worker]):
+            serialize_health_dag()
+        late, ran = run_tasks(workers, deadline)
+        problems += late
+    with result:
+        json.dump({"problems": [asdict(problem) for problem in problems], "workers": ran}, result)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

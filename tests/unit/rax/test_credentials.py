@@ -1,0 +1,437 @@
+"""Reading credentials: the scenarios of a reader that trusts no file unseen."""
+
+import contextlib
+import copy
+import itertools
+import json
+import logging
+import os
+import pickle
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import pytest
+
+from rax.credentials import Credential, get_credentials, list_credentials
+from rax.errors import (
+    CredentialNotFoundError,
+    InsecureCredentialError,
+    MalformedCredentialError,
+    RaxError,
+)
+
+NAME = "EBI-ETL-DEV-01"
+SECRET = "s3cr3t-canary"
+
+
+def record(**changes):
+    fields = {
+        "user": "etl",
+        "pass": SECRET,
+        "host": "db",
+        "url": f"https://etl:{SECRET}@db/",
+        "description": "",
+        "metadata": {"port": 5432, "token": SECRET},
+    }
+    return fields | changes
+
+
+def write(path, content, mode=0o600):
+    path.unlink(missing_ok=True)
+    path.touch(mode)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def file(folder):
+    return write(folder / f"{NAME}.json", record())
+
+
+@pytest.mark.usefixtures("file")
+def test_a_credential_has_its_six_fields():
+    credential = get_credentials(NAME)
+    assert dict(credential) == record()
+    assert list(credential) == ["user", "pass", "host", "url", "description", "metadata"]
+    assert len(credential) == 6
+    assert credential.name == NAME
+
+
+@pytest.mark.usefixtures("file")
+def test_a_credential_cannot_be_changed():
+    credential = get_credentials(NAME)
+    with pytest.raises(TypeError):
+        credential["pass"] = "other"
+    with pytest.raises(TypeError):
+        credential["metadata"]["port"] = 1
+    assert copy.copy(credential) is credential
+    assert copy.deepcopy(credential) is credential
+
+
+@pytest.mark.parametrize(
+    "value", ["", "${HOME}", "{{ x }}", "%(a)s", "'\"\\", "a\nb\r\n\t", "пароль 🔑", "x" * 65536]
+)
+def test_odd_values_arrive_unchanged(folder, value):
+    write(folder / f"{NAME}.json", record(**{"pass": value}))
+    assert get_credentials(NAME)["pass"] == value
+
+
+def owned_by(uid, file, monkeypatch):
+    """Let fstat say that the file belongs to uid, and this process to 12345."""
+    status = list(file.stat())
+    status[stat.ST_UID] = uid
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(status))
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+
+@pytest.mark.parametrize(("uid", "mode"), [
+    (0, 0o400), (0, 0o440), (0, 0o600), (0, 0o640), (12345, 0o400), (12345, 0o600),
+])  # fmt: skip
+def test_good_modes(file, monkeypatch, uid, mode):
+    file.chmod(mode)
+    owned_by(uid, file, monkeypatch)
+    assert get_credentials(NAME)["pass"] == SECRET
+
+
+@pytest.mark.parametrize(("uid", "mode"), [
+    (0, 0o644), (0, 0o660), (0, 0o641), (0, 0o750), (0, 0o4640),
+    (12345, 0o640), (12345, 0o620), (12345, 0o604), (12345, 0o700),
+])  # fmt: skip
+def test_loose_mode(file, monkeypatch, uid, mode):
+    file.chmod(mode)
+    owned_by(uid, file, monkeypatch)
+    allowed = "0600" if uid else "0640"
+    expected = f"{file}: has the mode {mode:04o}, wider than {allowed}"
+    with pytest.raises(InsecureCredentialError, match=re.escape(expected)):
+        get_credentials(NAME)
+
+
+def test_wrong_owner(file, monkeypatch):
+    if os.geteuid() == 0:
+        os.chown(file, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(InsecureCredentialError, match=rf"{NAME}\.json: belongs to the user id \d+"):
+        get_credentials(NAME)
+
+
+def symlink(path):
+    target = write(path.with_name("elsewhere"), record())
+    path.symlink_to(target)
+
+
+def unix_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        # A socket's path is short.
+        here = Path.cwd()
+        os.chdir(path.parent)
+        server.bind(path.name)
+        os.chdir(here)
+
+
+@pytest.mark.parametrize("make", [symlink, unix_socket, os.mkfifo, os.mkdir])
+def test_non_regular(folder, make):
+    path = folder / f"{NAME}.json"
+    make(path)
+    with pytest.raises(InsecureCredentialError, match=re.escape(f"{path}: is not a regular file")):
+        get_credentials(NAME)
+
+
+def test_rotate_live(folder, file):
+    """The new value without a restart, even where size and times are those of the old file."""
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    assert get_credentials(NAME)["pass"] == SECRET
+    new = write(folder / ".new", record(**{"pass": SECRET[::-1]}))
+    os.utime(new, ns=times)
+    new.rename(file)
+    assert get_credentials(NAME)["pass"] == SECRET[::-1]
+
+
+@pytest.mark.timeout(60)
+def test_read_during_flip(tmp_path, monkeypatch):
+    """No error in 10,000 reads while generations are published and removed."""
+    link = tmp_path / "credentials"
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(link))
+    publisher = subprocess.Popen([sys.executable, "-c", FLIP, tmp_path], stdout=subprocess.PIPE)
+    try:
+        publisher.stdout.readline()
+        read = [get_credentials(NAME) for _ in range(10_000)]
+    finally:
+        publisher.kill()
+        publisher.communicate()
+    assert all(credential["user"] == credential["pass"] for credential in read)
+    assert len({credential["user"] for credential in read}) > 10, "none was published meanwhile"
+
+
+FLIP = f"""
+import itertools, json, os, pathlib, shutil, sys
+root = pathlib.Path(sys.argv[1])
+old = None
+for number in itertools.count():
+    new = root / ".credentials" / str(number)
+    new.mkdir(parents=True)
+    file = new / "{NAME}.json"
+    file.touch(0o600)
+    value = str(number)
+    fields = dict.fromkeys(["user", "pass", "host", "url", "description"], value)
+    file.write_text(json.dumps(fields | {{"metadata": {{}}}}))
+    (root / "link").symlink_to(new)
+    (root / "link").rename(root / "credentials")
+    if old:
+        shutil.rmtree(old)
+    else:
+        print(flush=True)
+    old = new
+"""
+
+
+@pytest.fixture
+def generations(tmp_path, monkeypatch):
+    """Publish generation after generation, as the module does, each without the one before."""
+    link = tmp_path / "credentials"
+    numbers = itertools.count()
+
+    def flip():
+        number = next(numbers)
+        new = tmp_path / ".credentials" / str(number)
+        new.mkdir(parents=True)
+        write(new / f"{NAME}.json", record(user=str(number)))
+        old = link.resolve() if number else None
+        (tmp_path / "new").symlink_to(new)
+        (tmp_path / "new").rename(link)
+        if old:
+            shutil.rmtree(old)
+
+    flip()
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(link))
+    return flip
+
+
+def flipping(real, flip, when, times):
+    """Wrap a function of os: before a call that when() selects, another generation comes."""
+    left = [times]
+
+    def call(*args, **kwargs):
+        if left[0] and when(*args, **kwargs):
+            left[0] -= 1
+            flip()
+        return real(*args, **kwargs)
+
+    return call
+
+
+def test_the_directory_is_replaced_before_its_file_is_opened(generations, monkeypatch):
+    monkeypatch.setattr(os, "open", flipping(os.open, generations, lambda *_, **k: k, times=2))
+    assert get_credentials(NAME)["user"] == "2"
+
+
+def test_the_directory_is_replaced_before_it_is_listed(generations, monkeypatch):
+    monkeypatch.setattr(os, "listdir", flipping(os.listdir, generations, lambda _: True, times=2))
+    assert list_credentials() == [NAME]
+
+
+def vanishing(real, error, when, times):
+    """Wrap a function: as if the kernel had read the link, and then found no such directory."""
+    left = [times]
+
+    def call(*args, **kwargs):
+        if left[0] and when(*args, **kwargs):
+            left[0] -= 1
+            raise error
+        return real(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize("read", [lambda: get_credentials(NAME)["user"], list_credentials])
+def test_the_directory_is_removed_while_its_link_is_resolved(generations, monkeypatch, read):
+    generations()
+    before = read()
+    gone = FileNotFoundError(2, "No such file or directory")
+    opening = vanishing(os.open, gone, lambda *_, **keywords: not keywords, times=2)
+    monkeypatch.setattr(os, "open", opening)
+    assert read() == before
+
+
+def test_the_directory_is_removed_while_it_is_compared(generations, monkeypatch):
+    gone = FileNotFoundError(2, "No such file or directory")
+    compared = []
+
+    def is_the_link(path, **_):
+        compared.append(path)
+        return path.name == "credentials"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", flipping(os.open, generations, lambda *_, **k: k, times=1))
+        patch.setattr(Path, "stat", vanishing(Path.stat, gone, is_the_link, times=1))
+        assert get_credentials(NAME)["user"] == "1"
+    assert [path.name for path in compared].count("credentials") == 1
+
+
+@pytest.mark.usefixtures("file")
+def test_a_directory_that_does_not_keep_still_is_an_error(monkeypatch):
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    with pytest.raises(CredentialNotFoundError, match="is replaced all the time"):
+        get_credentials("other")
+    with pytest.raises(CredentialNotFoundError, match="is replaced all the time"):
+        list_credentials()
+
+
+@pytest.mark.usefixtures("file")
+def test_32_threads():
+    found, barrier = [], threading.Barrier(32)
+
+    def read():
+        barrier.wait()
+        found.extend(get_credentials(NAME) for _ in range(20))
+
+    threads = [threading.Thread(target=read) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 32 * 20
+    assert all(credential == found[0] for credential in found)
+
+
+@pytest.mark.usefixtures("file")
+def test_repr_log_traceback_pickle(caplog):
+    credential = get_credentials(NAME)
+    logging.getLogger("test").warning("%s %r", credential, [credential])
+    try:
+        credential["passwd"]
+    except KeyError as error:
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    pickled = pickle.dumps(credential)
+    outputs = [
+        repr(credential),
+        str(credential),
+        f"{credential}",
+        f"{credential!r:>200}",
+        "%s" % {"nested": credential},  # noqa: UP031 - formatting by % is tested too
+        caplog.text,
+        "".join(shown.format()),
+        pickled.decode("latin-1"),
+    ]
+    assert [output for output in outputs if SECRET in output] == []
+    assert all(NAME in output for output in outputs)
+    assert isinstance(pickle.loads(pickled), Credential)  # noqa: S301 - its own pickle
+    with pytest.raises(TypeError):
+        json.dumps(credential)
+
+
+@pytest.mark.parametrize("content", [
+    f'{{"pass": "{SECRET}"'.encode(), f'["{SECRET}"]'.encode(), f"{SECRET}\xff".encode("latin-1"),
+    record(host=None), record(**{"pass": [SECRET]}), record(metadata=SECRET), b"",
+])  # fmt: skip
+def test_malformed_content_is_not_shown(folder, content):
+    """Neither by the message nor by anything that a reporter of errors could collect."""
+    path = write(folder / f"{NAME}.json", content)
+    with pytest.raises(MalformedCredentialError, match=re.escape(f"{path}: ")) as caught:
+        get_credentials(NAME)
+    assert caught.value.__context__ is None
+    frames = [
+        frame for frame in traceback.walk_tb(caught.tb) if "rax" in frame[0].f_code.co_filename
+    ]
+    own = [frame.f_locals for frame, _ in frames if frame.f_code.co_filename != __file__]
+    assert own
+    assert SECRET not in str(caught.value) + repr(own)
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({k: v for k, v in record().items() if k != "pass"}, "pass is missing"),
+    (record(user=7), "user is not a string"),
+    (record(metadata=[]), "metadata is not an object"),
+    (b"[]", "is not a JSON object"),
+    (b"\xff", "is not UTF-8"),
+    (b'{"user": }', "is not JSON: line 1, column 10: Expecting value"),
+])  # fmt: skip
+def test_malformed_messages(folder, fields, message):
+    write(folder / f"{NAME}.json", fields)
+    with pytest.raises(MalformedCredentialError, match=re.escape(f"{NAME}.json: {message}")):
+        get_credentials(NAME)
+
+
+@pytest.mark.parametrize("name", [
+    "../outside", "/etc/shadow", "a/b", "..", ".", "", ".hidden", "a\0b", "a\nb", "\ud800",
+    "a/../b", "a b", "-a",
+])  # fmt: skip
+def test_path_traversal(folder, name):
+    write(folder.parent / "outside.json", record())
+    write(folder / ".hidden.json", record())
+    with pytest.raises(CredentialNotFoundError, match="is not the name of a credential"):
+        get_credentials(name)
+
+
+@pytest.mark.usefixtures("file")
+def test_missing_name(folder):
+    write(folder / "EBI-ETL-PRD-01.json", record())
+    (folder / "README").touch()
+    with pytest.raises(CredentialNotFoundError) as caught:
+        get_credentials("EBI-ETL-TEST")
+    assert str(caught.value) == (
+        f"no credential 'EBI-ETL-TEST' in {folder}: it has EBI-ETL-DEV-01, EBI-ETL-PRD-01"
+    )
+    assert SECRET not in repr(caught.getrepr())
+
+
+def test_a_long_list_of_names_is_cut(folder):
+    for number in range(30):
+        write(folder / f"source-{number:02}.json", record())
+    with pytest.raises(CredentialNotFoundError, match=r"source-19 and 10 more$"):
+        get_credentials("other")
+
+
+@pytest.mark.usefixtures("file")
+def test_list_credentials(folder):
+    write(folder / "a.b_c.json", record())
+    write(folder / "A b.json", record())
+    write(folder / ".tmp.json", record())
+    (folder / "note.txt").touch()
+    assert list_credentials() == [NAME, "a.b_c"]
+
+
+def test_no_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(tmp_path / "none"))
+    for call in (list_credentials, lambda: get_credentials(NAME)):
+        with pytest.raises(CredentialNotFoundError, match=r"has refresh_credentials\.yml run"):
+            call()
+
+
+@pytest.mark.usefixtures("file")
+def test_an_account_that_may_not_read(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(CredentialNotFoundError, match=r"Permission denied .*user airflow"):
+        get_credentials(NAME)
+
+
+@pytest.mark.usefixtures("file")
+def test_descriptors_are_closed(folder):
+    (folder / "bad.json").write_bytes(b"")
+    (folder / "bad.json").chmod(0o644)
+    os.mkfifo(folder / "fifo.json")
+    (folder / "folder.json").mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for name in (NAME, "bad", "fifo", "folder", "none"):
+        with contextlib.suppress(RaxError):
+            get_credentials(name)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
