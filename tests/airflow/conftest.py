@@ -1,0 +1,13 @@
+"""Tests that need Airflow: run them in an environment made of packages/requirements-*.txt."""
+
+import importlib.util
+import os
+import tempfile
+
+if importlib.util.find_spec("airflow") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    # Before the first import of Airflow, which writes its configuration there.
+    _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
+    os.environ["AIRFLOW_HOME"] = _home.name
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"

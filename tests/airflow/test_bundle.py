@@ -1,0 +1,368 @@
+"""ReleaseBundle over a directory as airflow-dag-sync leaves it, with Airflow's own callers."""
+
+import fcntl
+import gc
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import socket
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.bundles.base import BundleVersion, unpack_bundle_version
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import BundleDagBag
+
+from rax.airflow import bundle as module
+from rax.airflow.bundle import ReleaseBundle
+from rax.config import get_config
+from rax.errors import RaxError, ReleaseNotFoundError
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+
+DAG = """
+from airflow.sdk import DAG
+from rax.config import get_config
+from helpers.text import HELPER
+
+with DAG("example", description=f"dag {name}, {{HELPER}}, {{get_config('example').text}}"):
+    pass
+"""
+
+
+class Node:
+    """The files of dag_sync on one node."""
+
+    def __init__(self, home):
+        self.link = home / "airflow-git-dir"
+        self.releases = home / ".airflow-git-dir/releases"
+        self.releases.mkdir(parents=True)
+        self.sync_command = home / "airflow-dag-sync"
+
+    def add(self, sha):
+        root = self.releases / sha
+        name = sha[0]
+        files = {
+            "dags/example.py": DAG.format(name=name),
+            "helpers/text.py": f"HELPER = 'helper {name}'\n",
+            "configs/example.yaml": f"text: config {name}\n",
+            # What must not be taken for a DAG file.
+            "tests/test_dags.py": "from airflow.sdk import DAG\nDAG('wrong')\n",
+        }
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        return root
+
+    def publish(self, sha):
+        if not (self.releases / sha).is_dir():
+            self.add(sha)
+        new = self.link.with_name("new")
+        new.symlink_to(Path(".airflow-git-dir/releases", sha))
+        new.rename(self.link)
+
+    def sync_does(self, script):
+        self.sync_command.write_text(f"#!/bin/sh\n{script}\n")
+        self.sync_command.chmod(0o755)
+
+    def bundle(self, version=None, **kwargs):
+        kwargs = {"link": str(self.link), "sync_command": str(self.sync_command)} | kwargs
+        return ReleaseBundle(name="dags", version=version, **kwargs)
+
+    def is_free(self, sha):
+        """Tell whether the release could be pruned: this takes its lock as dag_sync does."""
+        descriptor = os.open(self.releases / sha, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+
+@pytest.fixture
+def node(tmp_path):
+    node = Node(tmp_path.resolve())
+    node.publish(A)
+    return node
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch):
+    """Undo what a bundle does to its process."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(module, "_entered", None)
+    monkeypatch.setattr(module, "_follower", None)
+    monkeypatch.setenv("RAX_RELEASE_DIR", "to be undone")
+    monkeypatch.delenv("RAX_RELEASE_DIR")
+    monkeypatch.delenv("RAX_CONFIG_DIR", raising=False)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+        del sys.modules[name]
+
+
+def in_child(function, *arguments):
+    """Call it in a forked process, as Airflow does for each parse and each task."""
+
+    def call(pipe):
+        pipe.send(function(*arguments))
+
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe()
+    with warnings.catch_warnings(action="ignore"):  # of forking beside Airflow's threads
+        child = fork.Process(target=call, args=(there,))
+        child.start()
+    there.close()
+    answer = here.recv()
+    child.join()
+    return answer
+
+
+def parse(path):
+    """Do what a child of the DAG processor does."""
+    bag = BundleDagBag(dag_folder=path, bundle_path=path, bundle_name="dags")
+    assert bag.import_errors == {}
+    return {dag_id: dag.description for dag_id, dag in bag.dags.items()}
+
+
+def run_task(version):
+    """Do what the process of a task does, and read a config in the task."""
+    bundle = DagBundlesManager().get_bundle("dags", version)
+    bundle.initialize()
+    return [*parse(bundle.path).values(), get_config("example").text]
+
+
+@pytest.fixture
+def configured(node, monkeypatch):
+    """Configure the bundle as the role does."""
+    bundles = [
+        {
+            "name": "dags",
+            "classpath": "rax.airflow.bundle.ReleaseBundle",
+            "kwargs": {
+                "link": str(node.link),
+                "refresh_interval": 5,
+                "view_url_template": "https://git.example.com/dags/tree/{version}",
+            },
+        }
+    ]
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(bundles))
+    return node
+
+
+@pytest.mark.usefixtures("configured")
+def test_airflow_makes_it_from_its_configuration():
+    bundle = DagBundlesManager().get_bundle("dags")
+    assert isinstance(bundle, ReleaseBundle)
+    assert bundle.supports_versioning
+    assert bundle.refresh_interval == 5
+    assert bundle.view_url_template() == "https://git.example.com/dags/tree/{version}"
+
+
+def test_making_it_needs_no_files(tmp_path):
+    bundle = ReleaseBundle(name="dags", link=str(tmp_path / "link"))
+    assert bundle.path == tmp_path / "link/dags"
+    pinned = ReleaseBundle(name="dags", link=str(tmp_path / "link"), version=A)
+    assert pinned.path == tmp_path / ".link/releases" / A / "dags"
+    assert pinned.get_current_version() == BundleVersion(A)
+
+
+def test_the_version_is_the_sha_and_deprecated_in_no_way(node):
+    with warnings.catch_warnings(action="error"):
+        assert unpack_bundle_version(node.bundle().get_current_version(), node.bundle()) == (
+            A,
+            None,
+        )
+
+
+def test_the_published_release_until_refresh(node):
+    bundle = node.bundle()
+    bundle.initialize()
+    node.publish(B)
+    assert bundle.get_current_version().version == A
+    assert bundle.path == node.releases / A / "dags"
+    bundle.refresh()
+    assert bundle.get_current_version().version == B
+    assert bundle.path == node.releases / B / "dags"
+    assert os.environ["RAX_RELEASE_DIR"] == str(node.releases / B)
+
+
+def test_only_the_newest_release_is_importable(node):
+    bundle = node.bundle()
+    bundle.initialize()
+    path = list(sys.path)
+    from helpers import text
+
+    assert text.HELPER == "helper a"
+    node.publish(B)
+    bundle.refresh()
+    from helpers import text
+
+    assert text.HELPER == "helper b"
+    assert sys.path[-1] == str(node.releases / B)
+    assert sys.path[:-1] == path[:-1]
+    bundle.refresh()
+    assert len(sys.path) == len(path)
+
+
+def test_the_dag_processor_moves_on(node):
+    """Its children parse what is published, all of one release; tests are no DAGs."""
+    bundle = node.bundle()
+    bundle.initialize()
+    assert in_child(parse, bundle.path) == {"example": "dag a, helper a, config a"}
+    node.publish(B)
+    bundle.refresh()
+    assert in_child(parse, bundle.path) == {"example": "dag b, helper b, config b"}
+
+
+def test_run_stays_on_release(configured):
+    """A task of a run that began on A takes everything from A; one of the next run from B."""
+    configured.publish(B)
+    assert in_child(run_task, A) == ["dag a, helper a, config a", "config a"]
+    assert in_child(run_task, B) == ["dag b, helper b, config b", "config b"]
+    assert in_child(run_task, None) == ["dag b, helper b, config b", "config b"]
+
+
+def test_a_release_stays_as_it_was_published(configured):
+    before = sorted(configured.releases.rglob("*"))
+    in_child(run_task, A)
+    assert sorted(configured.releases.rglob("*")) == before
+
+
+def test_a_callback_of_an_older_run_does_not_switch_the_dag_processor(configured):
+    bundle = configured.bundle()
+    bundle.initialize()
+    configured.publish(B)
+    bundle.refresh()
+    older = configured.bundle(A)
+    older.initialize()
+    assert older.path == configured.releases / A / "dags"
+    assert not configured.is_free(A)
+    assert in_child(parse, bundle.path) == {"example": "dag b, helper b, config b"}
+    # A process of its own is another matter, whichever process it was forked from.
+    assert in_child(run_task, A) == ["dag a, helper a, config a", "config a"]
+
+
+def test_a_pinned_bundle_has_nothing_to_refresh(node):
+    with pytest.raises(RaxError, match=f"bundle dags is pinned to {A}"):
+        node.bundle(A).refresh()
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda node: node.link.unlink(),
+    lambda node: shutil.rmtree(node.releases / A),
+    lambda node: (node.link.unlink(), node.link.mkdir()),
+    lambda node: (node.link.unlink(), node.link.symlink_to(node.add("not-a-sha"))),
+    lambda node: (node.link.unlink(), node.link.symlink_to("/")),
+])  # fmt: skip
+def test_nothing_is_published(node, spoil):
+    spoil(node)
+    expected = (
+        f"{node.link} on {socket.gethostname()} does not lead to a release in {node.releases}: "
+        f"run {node.sync_command}"
+    )
+    for call in (node.bundle().initialize, node.bundle().get_current_version):
+        with pytest.raises(ReleaseNotFoundError, match=re.escape(expected)):
+            call()
+    assert "RAX_RELEASE_DIR" not in os.environ
+
+
+def test_worker_lacks_release(node):
+    """The sync program is asked for it, in its own words, and nothing is published."""
+    ready = node.add(C).rename(node.releases.parent / "elsewhere")
+    node.sync_does(f'echo "$@" > {node.link}.asked; mv {ready} {node.releases / C}')
+    bundle = node.bundle(C)
+    bundle.initialize()
+    assert node.link.with_name("airflow-git-dir.asked").read_text() == f"fetch {C}\n"
+    assert in_child(parse, bundle.path) == {"example": "dag c, helper c, config c"}
+    assert not node.is_free(C)
+    assert node.link.resolve().name == A
+
+
+def test_a_release_that_is_there_is_not_fetched(node):
+    node.sync_does("exit 1")
+    node.bundle(A).initialize()
+    assert os.environ["RAX_RELEASE_DIR"] == str(node.releases / A)
+
+
+@pytest.mark.parametrize(("script", "reason"), [
+    ("echo begin; echo 'no such commit' >&2; exit 3", "{0} exited with 3: no such commit"),
+    ("exit 1", "{0} exited with 1: no output"),
+    ("exit 0", "{0} has not brought it to {1}"),
+    ("exec sleep 30", "{0} took longer than 0.5 s"),
+    (None, "{0}: No such file or directory"),
+])  # fmt: skip
+def test_a_release_that_cannot_be_brought(node, script, reason):
+    if script:
+        node.sync_does(script)
+    expected = (
+        f"release {C} of bundle dags is not on {socket.gethostname()}, and fetching it failed: "
+        + reason.format(node.sync_command, node.releases)
+    )
+    with pytest.raises(ReleaseNotFoundError, match=f"^{re.escape(expected)}$"):
+        node.bundle(C, fetch_timeout=0.5).initialize()
+    assert "RAX_RELEASE_DIR" not in os.environ
+
+
+@pytest.mark.parametrize("version", ["main", "../../etc", A[:12], A.upper() + "x", "--help"])
+def test_a_version_that_is_no_sha_is_not_asked_for(node, version):
+    node.sync_does(f"touch {node.link}.asked")
+    with pytest.raises(ReleaseNotFoundError, match="not the full sha of a commit"):
+        node.bundle(version).initialize()
+    assert not node.link.with_name("airflow-git-dir.asked").exists()
+
+
+def test_the_release_in_use_is_locked(node):
+    node.add(B)
+    bundle = node.bundle()
+    assert node.is_free(A)
+    bundle.initialize()
+    assert not node.is_free(A)
+    node.publish(B)
+    bundle.refresh()
+    assert node.is_free(A)
+    assert not node.is_free(B)
+    del bundle
+    gc.collect()
+    assert node.is_free(B)
+
+
+def test_a_child_keeps_the_lock_that_its_parent_has_given_up(node):
+    bundle = node.bundle()
+    bundle.initialize()
+    fork = multiprocessing.get_context("fork")
+    end = fork.Event()
+    with warnings.catch_warnings(action="ignore"):
+        child = fork.Process(target=end.wait)
+        child.start()
+    node.publish(B)
+    bundle.refresh()
+    assert not node.is_free(A)
+    end.set()
+    child.join()
+    assert node.is_free(A)
+
+
+def test_a_release_that_is_pruned_at_that_moment(node, monkeypatch):
+    """It goes away between opening and locking it: it is brought again, not used half."""
+    real = fcntl.flock
+
+    def prune_then_lock(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", real)
+        shutil.rmtree(node.releases / B)
+        real(descriptor, operation)
+
+    node.add(B)
+    node.sync_does(f"cp -r {node.releases / A} {node.releases / B}")
+    monkeypatch.setattr(fcntl, "flock", prune_then_lock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    bundle = node.bundle(B)
+    bundle.initialize()
+    assert not node.is_free(B)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before + 1, "the first one is closed"

@@ -1,0 +1,130 @@
+"""The proof that workers run tasks: the DAG of rax.airflow.health, and Celery's pings."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.providers.celery.executors import celery_executor
+from celery import Celery
+
+from rax.airflow import health
+from rax.airflow.health import Problem, list_workers
+
+DAGS = Path(health.__file__).parent / "dags"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("CASPIAN_WORKER", raising=False)
+
+
+def parse():
+    """Return the DAG as the node that this is reads it now."""
+    bag = BundleDagBag(dag_folder=DAGS, bundle_path=DAGS, bundle_name=health.BUNDLE)
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    return dag
+
+
+@pytest.mark.parametrize(
+    ("listed", "here", "expected"),
+    [
+        ([], None, []),
+        ([], "worker1.example.org", ["worker1.example.org"]),
+        (["w2", "w1"], None, ["w1", "w2"]),
+        (["w2", "w1"], "w1", ["w1", "w2"]),
+        (["w1"], "w3", ["w1", "w3"]),
+    ],
+)
+def test_one_task_for_each_worker(listed, here, expected, monkeypatch):
+    list_workers(listed)
+    if here:
+        monkeypatch.setenv("CASPIAN_WORKER", here)
+    dag = parse()
+    assert {task.task_id: task.queue for task in dag.tasks} == {
+        f"on_{worker}": worker for worker in expected
+    }
+
+
+def test_it_runs_when_it_is_triggered_and_only_then():
+    dag = parse()
+    assert dag.dag_id == health.DAG_ID
+    assert dag.schedule is None
+    assert dag.is_paused_upon_creation is False
+    assert dag.dagrun_timeout is not None
+
+
+@pytest.mark.parametrize("here", ["w2", None])
+def test_a_task_refuses_to_run_elsewhere(here, monkeypatch):
+    list_workers(["w1", "w2"])
+    task = parse().get_task("on_w1")
+    if here:
+        monkeypatch.setenv("CASPIAN_WORKER", here)
+    with pytest.raises(
+        RuntimeError, match=f"^The queue of w1 is served by {socket.gethostname()}$"
+    ):
+        task.python_callable(*task.op_args, **task.op_kwargs)
+
+
+@pytest.mark.parametrize("worker", ["w1", "w2"])
+def test_a_task_says_where_it_ran(worker, monkeypatch):
+    list_workers(["w1", "w2"])
+    task = parse().get_task(f"on_{worker}")
+    monkeypatch.setenv("CASPIAN_WORKER", worker)
+    assert task.python_callable(*task.op_args, **task.op_kwargs) == socket.gethostname()
+
+
+@pytest.fixture
+def pings(monkeypatch):
+    """Return a list of what each ping brings, and of whom it is sent to."""
+    brought, sent = [], []
+
+    class Inspect:
+        def __init__(self, destination, timeout):
+            assert timeout
+            sent.append(destination)
+
+        def ping(self):
+            return brought.pop(0) if len(brought) > 1 else brought[0]
+
+    monkeypatch.setattr(celery_executor.app.control, "inspect", Inspect)
+    return brought, sent
+
+
+def pong(*names):
+    return {f"celery@{name}": {"ok": "pong"} for name in names}
+
+
+def test_workers_that_answer_are_not_asked_again(pings):
+    brought, sent = pings
+    brought += [None, pong("w2"), pong("w1")]
+    assert health.wait_for_pings(["w1", "w2"], time.monotonic() + 60) == []
+    assert sent == [["celery@w1", "celery@w2"], ["celery@w1", "celery@w2"], ["celery@w1"]]
+
+
+def test_a_worker_that_does_not_answer(pings):
+    pings[0].append(pong("w1"))
+    assert health.wait_for_pings(["w1", "w2"], 0) == [
+        Problem("w2", "worker", "it does not answer a Celery ping")
+    ]
+
+
+def test_no_worker_no_ping(pings):
+    assert health.wait_for_pings([], 0) == []
+    assert pings[1] == []
+
+
+def test_a_broker_that_does_not_answer_is_named_without_its_url(monkeypatch):
+    with socket.socket() as taken:  # Bound, and not listened on: nobody else gets the port.
+        taken.bind(("127.0.0.1", 0))
+        url = f"redis://:CANARY@127.0.0.1:{taken.getsockname()[1]}/0"
+        app = Celery(broker=url)
+        app.conf.broker_transport_options = {"max_retries": 0}
+        monkeypatch.setattr(celery_executor, "app", app)
+        (problem,) = health.wait_for_pings(["w1"], time.monotonic() + 1)
+    assert (problem.host, problem.component) == ("", "broker")
+    assert problem.problem.startswith("it does not answer: ")
+    assert "CANARY" not in problem.problem

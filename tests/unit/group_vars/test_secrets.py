@@ -1,0 +1,88 @@
+"""Secrets that nodes share: generated once, or what the inventory gives."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRETS = (
+    "metadata_db_password",
+    "metadata_db_results_password",
+    "broker_password",
+    "airflow_jwt_secret",
+    "airflow_api_secret_key",
+    "airflow_admin_password",
+    "airflow_fernet_key",
+)
+URLS = ("airflow_database_url", "airflow_result_backend_url", "airflow_broker_url")
+HOSTS = {
+    "all": {
+        "children": {
+            "airflow": {"children": {"scheduler": {"hosts": {"one": {}}}, "worker": {"hosts": {}}}},
+            "metadata_db": {"hosts": {"one": {}}},
+            "broker": {"hosts": {"one": {}}},
+        }
+    }
+}
+
+
+def ask(folder: Path, names: tuple[str, ...], **variables: object) -> dict[str, str]:
+    """Return variables as a play of this checkout sees them."""
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps(HOSTS))
+    play = folder / "play.yml"
+    shown = "{{ {" + ", ".join(f"'{name}': {name}" for name in names) + "} | to_json }}"
+    write = {"content": shown, "dest": str(folder / "shown.json"), "mode": "0600"}
+    task = {"ansible.builtin.copy": write}
+    play.write_text(
+        json.dumps(
+            [{"hosts": "one", "gather_facts": False, "connection": "local", "tasks": [task]}]
+        )
+    )
+    (folder / "group_vars").unlink(missing_ok=True)
+    (folder / "group_vars").symlink_to(ROOT / "group_vars")
+    extra = {"caspian_secrets_dir": str(folder / "secrets"), **variables}
+    program = Path(sys.executable).with_name("ansible-playbook")
+    subprocess.run(
+        [program, "-i", inventory, play, "--extra-vars", json.dumps(extra)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return dict(json.loads((folder / "shown.json").read_text()))
+
+
+def test_generated_once_and_kept_to_the_controller_s_user(tmp_path: Path) -> None:
+    first = ask(tmp_path, SECRETS)
+    assert len(set(first.values())) == len(SECRETS)
+    assert min(len(value) for value in first.values()) >= 24
+    assert len(base64.urlsafe_b64decode(first["airflow_fernet_key"])) == 32
+    assert {path.name for path in (tmp_path / "secrets").iterdir()} == set(SECRETS)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()} == {0o600}
+    assert ask(tmp_path, SECRETS) == first
+
+
+def test_given_ones_are_used_and_not_generated(tmp_path: Path) -> None:
+    given = {name: f"given {name}" for name in SECRETS}
+    assert ask(tmp_path, SECRETS, caspian_secrets=given) == given
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_urls_quote_what_a_password_may_hold(tmp_path: Path) -> None:
+    odd = dict.fromkeys(SECRETS, "p/@:%#?& é")
+    assert ask(tmp_path, URLS, caspian_secrets=odd) == {
+        "airflow_database_url": "postgresql+psycopg2://airflow:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow",
+        "airflow_result_backend_url": "db+postgresql+psycopg2://airflow_results:"
+        "p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow_results",
+        "airflow_broker_url": "redis://:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:6379/0",
+    }
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_an_outside_url_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    outside = name.replace("airflow_", "airflow_external_", 1)
+    assert ask(tmp_path, (name,), **{outside: "scheme://else"}) == {name: "scheme://else"}
