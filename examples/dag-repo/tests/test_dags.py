@@ -1,0 +1,60 @@
+"""Every DAG file can be loaded and every config can be read, without a database."""
+
+import importlib.util
+import os
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).parents[1]
+
+
+@unittest.skipUnless(importlib.util.find_spec("airflow"), "needs Airflow")
+class DagsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        home = cls.enterClassContext(tempfile.TemporaryDirectory())
+        environment = {
+            "RAX_CONFIG_DIR": str(ROOT / "configs"),
+            "AIRFLOW_HOME": os.environ.get("AIRFLOW_HOME", home),
+        }
+        cls.enterClassContext(mock.patch.dict(os.environ, environment))
+
+        from airflow.dag_processing.dagbag import DagBag
+
+        cls.bag = DagBag(dag_folder=ROOT / "dags")
+
+    def test_no_file_fails(self):
+        self.assertEqual(self.bag.import_errors, {})
+
+    def test_every_file_has_a_dag(self):
+        files = {Path(dag.fileloc) for dag in self.bag.dags.values()}
+        self.assertEqual(files, set((ROOT / "dags").rglob("*.py")))
+
+    def test_check_then_task_then_summary(self):
+        for dag_id, dag in self.bag.dags.items():
+            with self.subTest(dag_id):
+                check, summary = dag.get_task("check"), dag.get_task("summary")
+                self.assertEqual([task.task_id for task in dag.roots], ["check"])
+                self.assertEqual([task.task_id for task in dag.leaves], ["summary"])
+                self.assertEqual(check.retries, 0)
+                self.assertEqual(summary.trigger_rule, "all_done")
+
+
+@unittest.skipUnless(importlib.util.find_spec("rax"), "needs the package caspian-rax")
+class ConfigsTest(unittest.TestCase):
+    def test_every_config_can_be_read(self):
+        from rax.config import get_config
+
+        files = sorted((ROOT / "configs").rglob("*.yaml"))
+        self.assertTrue(files)
+        with mock.patch.dict(os.environ, {"RAX_CONFIG_DIR": str(ROOT / "configs")}):
+            for path in files:
+                name = ".".join(path.relative_to(ROOT / "configs").with_suffix("").parts)
+                with self.subTest(name):
+                    self.assertTrue(get_config(name))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,213 @@
+"""What is refused before anything is done, and in which words."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROLE = Path(__file__).parents[3] / "roles/dag_sync"
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/srv/git/dags.git",
+        "/srv/my dags@home:1.git",
+        "file:///srv/git/dags.git",
+        "https://git.example.com/team/dags.git",
+        "https://git.example.com:8443/dags@2",
+        "ssh://git@git.example.com/~team/dags.git",
+        "ssh://git@[2001:db8::1]:2222/dags.git",
+        "git@git.example.com:team/dags.git",
+        "control1:/srv/git/dags.git",
+    ],
+)
+def test_urls_that_are_followed(program, url):
+    assert program.URL.fullmatch(url)
+    assert not program.URL_WITH_PASSWORD.match(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://token@git.example.com/dags.git",
+        "https://user:secret@git.example.com/dags.git",
+        "https://user:sec@ret@git.example.com/dags.git",
+        "http://token@git.example.com/dags.git",
+        "ssh://git:secret@git.example.com/dags.git",
+        "git:secret@git.example.com:dags.git",
+    ],
+)
+def test_urls_with_a_secret(program, url):
+    assert program.URL_WITH_PASSWORD.match(url)
+    assert not program.URL.fullmatch(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "dags.git",
+        "../dags.git",
+        "http://git.example.com/dags.git",
+        "git://git.example.com/dags.git",
+        "ext::sh -c id",
+        "fd::7",
+        "--upload-pack=id",
+        "-oProxyCommand=id:dags.git",
+        "ssh://-oProxyCommand=id/dags.git",
+        "ssh://git@-oProxyCommand=id/dags.git",
+        "git@host:dags.git\n",
+        "https://host/dags.git extra",
+        "https://user:sec/ret@host/dags.git",
+    ],
+)
+def test_urls_that_are_refused(program, url):
+    assert not program.URL.fullmatch(url)
+
+
+@pytest.mark.parametrize(
+    "ref", ["main", "HEAD", "v1.2.3", "refs/tags/v1", "feature/a-b_c", "größe", "a@b", "+1", SHA]
+)
+def test_refs_that_are_followed(program, ref):
+    assert program.REF.fullmatch(ref)
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "", "-d", "--upload-pack=id", "a..b", "a b", "a\n", "main\n", "a:b", "a*", "a?",
+        "a[b]", "a~1", "a^", "a\\b", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock", "a.lock/b",
+        "@", "a@{1}",
+    ],
+)  # fmt: skip
+def test_refs_that_are_refused(program, ref):
+    assert not program.REF.fullmatch(ref)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"repo": "x"}, "unknown key 'repo'"),
+        ({"ref": None}, "no key 'ref'"),
+        ({"ref": 1}, "'ref' is not a string"),
+        ({"keep_days": "7"}, "'keep_days' is not a whole number"),
+        ({"keep_days": True}, "'keep_days' is not a whole number"),
+        ({"keep_releases": 0}, "'keep_releases' is less than 1"),
+        ({"timeout_seconds": 0}, "'timeout_seconds' is less than 1"),
+        ({"splay_seconds": -1}, "'splay_seconds' is less than 0"),
+        ({"link": "airflow-git-dir"}, "'link' airflow-git-dir is not an absolute path"),
+        ({"ref": "a..b"}, "'ref' 'a..b' is not the name of a branch or tag, nor a commit"),
+        ({"repository": "ext::sh -c id"}, "is none of ssh://"),
+        (
+            {"repository": "git@host:dags.git"},
+            "a repository over ssh needs 'known_hosts' and 'private_key'",
+        ),
+    ],
+)
+def test_bad_settings(program, node, change, message):
+    settings = node.settings | change
+    node.settings_file.write_text(
+        json.dumps({key: value for key, value in settings.items() if value is not None})
+    )
+    with pytest.raises(program.MisconfiguredError) as caught:
+        program.Settings.load(node.settings_file)
+    assert str(caught.value).startswith(f"{node.settings_file}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ("see 'https://x:y@host/': no", "see 'https://***@host/': no"),
+        ("https://token@host/a", "https://***@host/a"),
+        ("https://x:y@z@host/a", "https://***@host/a"),
+        ("ssh://x:y@host/a", "ssh://***@host/a"),
+        ("ssh://git@host:22/a x:y@host:a", "ssh://git@host:22/a ***@host:a"),
+        ("git@host: Permission denied (publickey).", None),
+        ("https://host/a: connection refused", None),
+    ],
+)
+def test_masked(program, message, masked):
+    assert str(program.SyncError(message)) == (masked or message)
+
+
+def test_account_that_is_not_there(node):
+    node.settings["user"] = "nobody-like-that"
+    output = node.run(code=2)
+    assert output == "failed: 'user' nobody-like-that: this host has no such account\n"
+    assert not node.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is not JSON: "), ("[]", "does not hold one JSON object"), (None, "No such file")],
+)
+def test_bad_settings_file(program, tmp_path, text, message):
+    file = tmp_path / "dag_sync.json"
+    if text:
+        file.write_text(text)
+    with pytest.raises(program.MisconfiguredError, match=f"^{file}.*{message}"):
+        program.Settings.load(file)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@host/dags.git",
+        "https://hunter2@host/dags.git",
+        "https://user:hun/hunter2@host/dags.git",
+        "ssh://git:hunter2@host/dags.git",
+        "git:hunter2@host:dags.git",
+    ],
+)
+def test_token_leak_in_the_settings(program, node, url):
+    node.settings_file.write_text(json.dumps(node.settings | {"repository": url}))
+    with pytest.raises(program.MisconfiguredError) as caught:
+        program.Settings.load(node.settings_file)
+    assert "***@host" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_another_account(program, monkeypatch):
+    done = []
+    account = program.pwd.struct_passwd(("airflow", "x", 990, 991, "", "/home/airflow", "/x"))
+    monkeypatch.setattr(program.pwd, "getpwnam", {"airflow": account}.__getitem__)
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(program.os, name, lambda *args, name=name: done.append((name, *args)))
+
+    monkeypatch.setattr(program.os, "geteuid", lambda: 1000)
+    program.run_as("airflow", only_reads=True)
+    with pytest.raises(program.MisconfiguredError, match="run this as airflow or root"):
+        program.run_as("airflow", only_reads=False)
+    monkeypatch.setattr(program.os, "geteuid", lambda: 990)
+    program.run_as("airflow", only_reads=False)
+    assert not done
+
+    monkeypatch.setattr(program.os, "geteuid", lambda: 0)
+    program.run_as("airflow", only_reads=False)
+    assert done == [("initgroups", "airflow", 991), ("setgid", 991), ("setuid", 990)]
+
+
+def test_jitter(program):
+    """The starts of 100 nodes spread over the window, each always at the same place."""
+    starts = [program.offset(f"worker{number}", 20) for number in range(100)]
+    assert starts == [program.offset(f"worker{number}", 20) for number in range(100)]
+    assert all(0 <= start < 20 for start in starts)
+    assert max(sum(int(start) == second for start in starts) for second in range(20)) <= 12
+    assert program.offset("worker1", 0) == 0
+
+
+def test_the_role_refuses_what_the_program_refuses(program):
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    assert variables["__dag_sync_url_with_password"] == program.URL_WITH_PASSWORD.pattern
+    assert variables["__dag_sync_url"] == program.URL.pattern
+    assert variables["__dag_sync_ref"] == program.REF.pattern
+
+
+def test_the_role_writes_the_keys_that_the_program_knows(program):
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    keys = [field.name for field in program.fields(program.Settings)]
+    assert list(variables["__dag_sync_settings"]) == keys
