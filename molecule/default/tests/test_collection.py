@@ -1,0 +1,58 @@
+"""The collection, built and installed, deploys the very same cluster with a user's inventory."""
+
+import os
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def installed(cluster, tmp_path_factory):
+    """Build and install the collection; return the environment of somebody who has nothing else."""
+    folder = tmp_path_factory.mktemp("collection")
+    cluster.local("ansible-galaxy", "collection", "build", "--output-path", str(folder))
+    (archive,) = folder.glob("caspian-airflow-*.tar.gz")
+    config = folder / "ansible.cfg"
+    config.write_text(f"[defaults]\ncollections_path = {folder}\n[connection]\npipelining = true\n")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(config)}
+    cluster.local(
+        "ansible-galaxy", "collection", "install", str(archive), "-p", str(folder), env=environment
+    )
+    return environment
+
+
+@pytest.mark.timeout(400)
+def test_installed_collection_finds_nothing_to_change(cluster, installed):
+    output = cluster.local(
+        "ansible-playbook", "-i", "inventories/lab", "caspian.airflow.site", env=installed
+    )
+    recap = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", output, re.MULTILINE)
+    assert dict(recap) == dict.fromkeys(("control1", "scheduler1", "worker1", "worker2"), "0"), (
+        output
+    )
+
+
+@pytest.mark.parametrize("role", ["airflow", "broker", "credentials", "dag_sync", "metadata_db",
+                                  "python_environment", "refresh_schedule"])  # fmt: skip
+def test_every_role_is_documented(cluster, installed, role):
+    shown = cluster.local("ansible-doc", "-t", "role", f"caspian.airflow.{role}", env=installed)
+    assert "ENTRY POINT" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("module", "credential_files"),
+        ("module", "secret_file"),
+        ("module", "source_archive"),
+        ("lookup", "kdbx"),
+        ("filter", "health_problems"),
+        ("filter", "networks"),
+        ("filter", "preflight_problems"),
+        ("filter", "credential_sources"),
+    ],
+)
+def test_every_plugin_is_documented(cluster, installed, kind, name):
+    assert "OPTIONS" in cluster.local(
+        "ansible-doc", "-t", kind, f"caspian.airflow.{name}", env=installed
+    )

@@ -1,0 +1,150 @@
+"""Who holds which secret, and who can read what."""
+
+import json
+
+import pytest
+
+# The generated secrets that only the components of a scheduler node may hold.
+SCHEDULERS_ALONE = (
+    "metadata_db_password",
+    "airflow_fernet_key",
+    "airflow_jwt_secret",
+    "airflow_admin_password",
+)
+LIBRARY = (
+    "/opt/airflow/current/bin/python -c 'from rax.credentials import get_credentials as g; {}'"
+)
+
+
+def as_airflow(node, command):
+    return node.run("sudo -u airflow -- sh -c %s", command)
+
+
+def test_controller_keeps_them_to_itself(cluster):
+    for path in (cluster.lab / "secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+@pytest.mark.parametrize("name", ["worker1", "worker2"])
+def test_worker_holds_none_that_it_must_not_have(cluster, name):
+    worker = cluster.node(name)
+    for secret in SCHEDULERS_ALONE:
+        # In no file of ours, and in no process's environment.
+        cluster.send(name, "/run/needle", cluster.secret(secret))
+        found = worker.run(
+            "grep --recursive --files-with-matches --fixed-strings --file=/run/needle"
+            " /etc/airflow /opt/airflow/build /home/airflow /etc/systemd/system"
+            " /proc/[0-9]*/environ 2>/dev/null; rm /run/needle"
+        )
+        assert found.stdout == "", f"{secret} is on a worker: {found.stdout}"
+
+
+def test_the_search_above_finds_what_is_there(cluster):
+    cluster.send("worker1", "/run/needle", cluster.secret("broker_password"))
+    found = cluster.node("worker1").run(
+        "grep --recursive --files-with-matches --fixed-strings --file=/run/needle"
+        " /etc/airflow; rm /run/needle"
+    )
+    assert found.stdout == "/etc/airflow/worker.env\n"
+
+
+def test_worker_knows_broker_results_and_log_key(worker):
+    names = worker.check_output("cut -d= -f1 /etc/airflow/worker.env").split()
+    assert set(names) == {
+        "AIRFLOW__CELERY__RESULT_BACKEND",
+        "AIRFLOW__CELERY__BROKER_URL",
+        "AIRFLOW__API__SECRET_KEY",
+    }
+
+
+def test_environment_files_are_root_s_alone(airflow_node):
+    found = airflow_node.check_output("stat --format='%U:%G %a %n' /etc/airflow/*.env").splitlines()
+    assert found
+    assert all(line.startswith("root:root 400 ") for line in found), found
+    assert as_airflow(airflow_node, "cat /etc/airflow/*.env").rc != 0
+
+
+def test_settings_hold_no_secret(airflow_node, cluster):
+    settings = airflow_node.file("/etc/airflow/airflow.cfg").content_string
+    for path in (cluster.lab / "secrets").iterdir():
+        assert path.read_text().strip() not in settings, path.name
+
+
+def test_results_account_reaches_its_own_database_alone(worker):
+    script = (
+        "import os, psycopg2, re\n"
+        "url = re.search('RESULT_BACKEND=\"(.*)\"', open('/etc/airflow/worker.env').read())[1]\n"
+        "url = url.replace('db+postgresql+psycopg2', 'postgresql')\n"
+        "psycopg2.connect(url).close()\n"
+        "try:\n"
+        "    psycopg2.connect(url.replace('/airflow_results', '/airflow'))\n"
+        "    print('open')\n"
+        "except psycopg2.OperationalError:\n"
+        "    print('refused')\n"
+    )
+    worker.check_output(f"cat > /run/probe.py <<'END'\n{script}\nEND")
+    assert worker.check_output("/opt/airflow/current/bin/python /run/probe.py") == "refused"
+
+
+def test_credential_files_are_locked(airflow_node):
+    assert airflow_node.file("/etc/airflow/credentials").linked_to.startswith(
+        "/etc/airflow/.credentials/"
+    )
+    found = airflow_node.check_output(
+        "stat --format='%U:%G %a' -L /etc/airflow/credentials/EBI-ETL-DEV-01.json"
+    )
+    assert found == "root:airflow 440"
+    assert (
+        airflow_node.check_output("stat --format='%U:%G %a' -L /etc/airflow/credentials")
+        == "root:airflow 750"
+    )
+
+
+def test_library_reads_them(airflow_node, cluster):
+    got = as_airflow(
+        airflow_node,
+        LIBRARY.format('c = g("EBI-ETL-DEV-01"); print(c["user"], c["host"], len(c["pass"]))'),
+    )
+    assert got.stdout.split() == ["ebi_etl", "scheduler1", str(len(cluster.secret("etl_password")))]
+    shown = as_airflow(airflow_node, LIBRARY.format('print(g("EBI-ETL-DEV-01"))'))
+    assert cluster.secret("etl_password") not in shown.stdout
+    assert "ebi_etl" in shown.stdout
+
+
+def test_nobody_else_reads_them(airflow_node):
+    # A plain account of the node, and the one that the refresh logs in as.
+    for account in ("nobody", "deploy"):
+        refused = airflow_node.run(f"setpriv --reuid {account} --regid nogroup --clear-groups"
+                                   " cat /etc/airflow/credentials/EBI-ETL-DEV-01.json")  # fmt: skip
+        assert refused.rc != 0
+        assert refused.stdout == ""
+
+
+def test_control_node_holds_no_credential_files(control1):
+    assert not control1.file("/etc/airflow/credentials").exists
+
+
+def test_refresh_runs_by_its_timer(control1):
+    assert control1.service("caspian-refresh.timer").is_running
+    assert control1.service("caspian-refresh.timer").is_enabled
+    control1.check_output("systemctl start caspian-refresh")
+    shown = control1.check_output("systemctl show --property=Result,ExecMainStatus caspian-refresh")
+    assert set(shown.split()) == {"Result=success", "ExecMainStatus=0"}
+
+
+def test_refresh_repairs_what_was_changed_on_a_node(control1, cluster):
+    worker1 = cluster.node("worker1")
+    path = "/etc/airflow/credentials/EBI-ETL-DEV-01.json"
+    before = worker1.check_output(f"cat {path}")
+    worker1.check_output(f"chmod 0644 {path}")
+    control1.check_output("systemctl start caspian-refresh")
+    assert worker1.check_output(f"stat --format=%a -L {path}") == "440"
+    assert worker1.check_output(f"cat {path}") == before
+    assert json.loads(before)["user"] == "ebi_etl"
+
+
+def test_refresh_says_nothing_secret(control1, airflow_node, cluster):
+    for node in (control1, airflow_node):
+        journal = node.check_output("journalctl --no-pager --output=cat")
+        for name in ("vault_password", "etl_password", "broker_password", "metadata_db_password"):
+            assert cluster.secret(name) not in journal, name

