@@ -128,3 +128,50 @@ def test_a_broker_that_does_not_answer_is_named_without_its_url(monkeypatch):
     assert (problem.host, problem.component) == ("", "broker")
     assert problem.problem.startswith("it does not answer: ")
     assert "CANARY" not in problem.problem
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Return the tasks that each run gets, and a log of what is done to the cluster."""
+    runs, log = [], []
+
+    class Client:
+        def trigger_dag(self, dag_id, **_):
+            log.append(f"trigger {dag_id}")
+
+    class Session:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def execute(self, _):
+            return runs[log.count(f"trigger {health.DAG_ID}") - 1]
+
+    monkeypatch.setattr("airflow.api.client.get_current_api_client", Client)
+    monkeypatch.setattr("airflow.settings.Session", Session)
+    monkeypatch.setattr(health, "serialize_health_dag", lambda: log.append("serialize"))
+    monkeypatch.setattr(health, "STALE_SECONDS", 0)
+    monkeypatch.setattr(health, "POLL_SECONDS", 0)
+    return runs, log
+
+
+def test_run_of_an_older_parse_is_triggered_again(cluster):
+    """A parse that began before the workers were listed leaves a run without their tasks."""
+    runs, log = cluster
+    runs += [
+        [("on_w1", "success", "host1")],
+        [("on_w1", "success", "host1"), ("on_w2", "success", "host2")],
+    ]
+    problems, ran = health.run_tasks(["w1", "w2"], time.monotonic() + 60)
+    assert problems == []
+    assert ran == {"w1": "host1", "w2": "host2"}
+    assert log == [f"trigger {health.DAG_ID}", "serialize", f"trigger {health.DAG_ID}"]
+
+
+def test_task_that_has_not_ended_at_the_deadline_is_a_problem(cluster):
+    cluster[0].append([("on_w1", "queued", "")])
+    (problem,) = health.run_tasks(["w1"], 0)[0]
+    assert problem.host == "w1"
+    assert problem.problem.startswith("the task sent to it is queued (run health__")
