@@ -25,7 +25,8 @@ options:
   _terms:
     description:
       - The names to look up. A name is an entry's title, or its path C(Group/Sub/Title) where
-        titles repeat; C(/Title) is an entry outside of all groups.
+        titles repeat; C(/Title) is an entry outside of all groups. Where a path repeats too, the
+        user name tells the entries apart, C(Group/Title [user]).
     type: list
     elements: str
     required: true
@@ -37,23 +38,6 @@ options:
       - name: caspian_kdbx_path
     env:
       - name: CASPIAN_KDBX_PATH
-  password_file:
-    description:
-      - A file that holds the database's password; a final newline does not count. Others must not
-        be able to read it.
-      - With systemd credentials, C(%d/NAME) in the unit's environment.
-    type: path
-    vars:
-      - name: caspian_vault_password_file
-    env:
-      - name: CASPIAN_VAULT_PASSWORD_FILE
-  password:
-    description: The database's password itself, instead of O(password_file).
-    type: str
-    vars:
-      - name: caspian_vault_password
-    env:
-      - name: CASPIAN_VAULT_PASSWORD
   key_file:
     description: The database's key file, alone or together with a password.
     type: path
@@ -68,13 +52,8 @@ options:
       - name: caspian_kdbx_group
     env:
       - name: CASPIAN_KDBX_GROUP
-  missing:
-    description:
-      - What to do about a name that no entry has, or several. V(fail) ends the lookup; V(report)
-        returns C({"name", "error"}) in the record's place.
-    type: str
-    choices: [fail, report]
-    default: fail
+extends_documentation_fragment:
+  - caspian.airflow.vault
 """
 
 EXAMPLES = r"""
@@ -133,15 +112,16 @@ _raw:
       metadata: {port: 5432}
 """
 
-import stat
-from collections import defaultdict
-from pathlib import Path
+import re
+import uuid
 from typing import TYPE_CHECKING, Any
 
-from ansible import constants as C  # noqa: N812 - Ansible's own way
 from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_lookup import (
+    FileEntry,
+    FileVaultLookup,
+)
 
 try:
     from pykeepass import PyKeePass
@@ -153,48 +133,51 @@ if TYPE_CHECKING:
     from pykeepass.entry import Entry
 
 
-class LookupModule(LookupBase):
+_FIELDS = {
+    "T": "title",
+    "U": "username",
+    "P": "password",
+    "A": "url",
+    "N": "notes",
+    "I": "uuid",
+}
+_REFERENCE = re.compile(r"\{REF:([TUPANI])@([TUPANI]):([^}]+)\}")
+
+
+class LookupModule(FileVaultLookup):
     """The lookup."""
 
-    def run(
-        self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
-    ) -> list[dict[str, Any]]:
-        """Open the database once and return the records of all names."""
-        self.set_options(var_options=self._templated(variables or {}), direct=kwargs)
+    def entries(self) -> tuple[list[FileEntry], list[list[str]]]:
+        """Open the database and return the entries and groups outside of its recycle bin."""
+        self._database = self._open()
+        bin_group = self._database.recyclebin_group
+        bin_path = bin_group.path if bin_group is not None else None
+        # The root group is the database itself and has no path.
+        groups = [_texts(group.path) for group in self._database.groups if group.path]
+        entries = []
+        for entry in self._database.entries:
+            where, title = entry.path[:-1], entry.title
+            if title is None or (bin_path and where[: len(bin_path)] == bin_path):
+                continue
+            entries.append(FileEntry(_texts(where), title, entry.username or "", entry))
+        return entries, groups
+
+    def record(self, name: str, entry: FileEntry) -> dict[str, Any]:
+        """Return the entry's record, its references followed."""
+        return _record(name, entry.raw, self._database)
+
+    def _open(self) -> PyKeePass:
         if PyKeePass is None:
             raise AnsibleError("The lookup needs pykeepass on the controller: install it with pip.")
-        path = self.get_option("path")
-        database = self._open(path)
-        entries = _index(database, path, self.get_option("group"))
-        result = []
-        for name in terms:
-            try:
-                entry = _only(entries, name)
-                result.append(_record(name, entry, database))
-            except LookupError as error:
-                if self.get_option("missing") == "fail":
-                    raise AnsibleError(f"{path}: {name}: {error.args[0]}") from None
-                result.append({"name": name, "error": error.args[0]})
-        return result
-
-    def _templated(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return the variables that set options; Ansible itself would not template them."""
-        names = C.config.get_plugin_vars("lookup", self._load_name)
-        return {
-            name: self._templar.template(variables[name]) for name in names if name in variables
-        }
-
-    def _open(self, path: str) -> PyKeePass:
-        password = self._password()
+        path, password = self.place(), self.secret("password")
         key_file = self.get_option("key_file")
         if password is None and key_file is None:
             raise AnsibleError(
                 f"{path}: neither a password nor a key file is given: set `password_file` or"
                 " CASPIAN_VAULT_PASSWORD_FILE."
             )
-        for file in filter(None, (path, key_file)):
-            if not Path(file).is_file():
-                raise AnsibleError(f"{file}: there is no such file on the controller.")
+        self.check_file("path")
+        self.check_file("key_file")
         try:
             return PyKeePass(path, password=password, keyfile=key_file)
         except CredentialsError:
@@ -207,54 +190,13 @@ class LookupModule(LookupBase):
                 f"{path}: not a KeePass database, or a damaged one ({type(error).__name__})."
             ) from None
 
-    def _password(self) -> str | None:
-        file, password = self.get_option("password_file"), self.get_option("password")
-        if file is None or password is not None:
-            if file is not None:
-                raise AnsibleError("Both a password and a password file are given: keep one.")
-            return password
-        try:
-            if Path(file).stat().st_mode & stat.S_IRWXO:
-                raise AnsibleError(f"{file}: others may use the password file: chmod 600 it.")
-            return Path(file).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            raise AnsibleError(f"{file}: the password file is not UTF-8 text.") from None
-        except OSError as error:
-            raise AnsibleError(f"{file}: the password file: {error.strerror}.") from None
 
-
-def _index(database: PyKeePass, path: str, group: str | None) -> dict[str, list[Entry]]:
-    """Return the entries by title, and by path with and without a slash in front."""
-    below = [part for part in (group or "").split("/") if part]
-    if below and database.find_groups(path=below) is None:
-        raise AnsibleError(f"{path}: there is no group {group!r}.")
-    bin_group = database.recyclebin_group
-    bin_path = bin_group.path if bin_group is not None else None
-    entries = defaultdict(list)
-    for entry in database.entries:
-        where = entry.path
-        if entry.title is None or where[: len(below)] != below:
-            continue
-        if bin_path and where[: len(bin_path)] == bin_path:
-            continue
-        full = "/".join(part or "" for part in where[len(below) :])
-        for key in {entry.title, full, f"/{full}"}:
-            entries[key].append(entry)
-    return entries
-
-
-def _only(entries: dict[str, list[Entry]], name: str) -> Entry:
-    found = entries.get(name, [])
-    if not found:
-        raise LookupError("no entry has this title or path")
-    if len(found) > 1:
-        paths = ", ".join(sorted("/" + "/".join(part or "" for part in e.path) for e in found))
-        raise LookupError(f"{len(found)} entries have this name, give the path of one: {paths}")
-    return found[0]
+def _texts(path: list[str | None]) -> list[str]:
+    return [part or "" for part in path]
 
 
 def _record(name: str, entry: Entry, database: PyKeePass) -> dict[str, Any]:
-    own = {key: _resolve(database, value) for key, value in entry.custom_properties.items()}
+    own = {key: _resolve(database, value) for key, value in _attributes(entry).items()}
     return records.record(
         name,
         user=_resolve(database, entry.username),
@@ -266,14 +208,31 @@ def _record(name: str, entry: Entry, database: PyKeePass) -> dict[str, Any]:
     )
 
 
-def _resolve(database: PyKeePass, value: str | None) -> str:
-    """Follow the references to other entries in a field."""
-    if not value:
-        return ""
+def _attributes(entry: Entry) -> dict[str, str | None]:
     try:
-        resolved = database.deref(value)
-    except (TypeError, ValueError, RecursionError):
-        resolved = None
-    if resolved is None:
-        raise LookupError("a field refers to an entry that can't be found")
-    return str(resolved)
+        return dict(entry.custom_properties)
+    except Exception:
+        # pykeepass makes XPath of the names.
+        raise LookupError("an attribute has a name that can't be read") from None
+
+
+def _resolve(
+    database: PyKeePass, value: str | None, inside: tuple[tuple[uuid.UUID, str], ...] = ()
+) -> str:
+    """Follow the references to other entries in a field, which is `inside` of those fields."""
+
+    def follow(match: re.Match[str]) -> str:
+        wanted, search, key = match.groups()
+        try:
+            sought = uuid.UUID(key) if search == "I" else key
+            found = database.find_entries(first=True, **{_FIELDS[search]: sought})
+        except Exception:
+            found = None
+        if found is None or (found.uuid, wanted) in inside:
+            raise LookupError("a field refers to an entry that can't be found")
+        if wanted == "I":
+            return str(found.uuid.hex.upper())
+        text = getattr(found, _FIELDS[wanted])
+        return _resolve(database, text, (*inside, (found.uuid, wanted)))
+
+    return _REFERENCE.sub(follow, value or "")

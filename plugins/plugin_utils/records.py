@@ -71,6 +71,20 @@ def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
     return "\n".join(free), metadata
 
 
+def load_yaml(text: str) -> Any:
+    """Read YAML in which only true, false and decimal integers are not text, or raise ValueError.
+
+    >>> load_yaml("{version: 1.10, port: 5432, code: 0123}")
+    {'version': '1.10', 'port': 5432, 'code': '0123'}
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    # The others are what an explicit tag on the wrong text raises.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        # The parser's own messages quote what it was reading.
+        raise ValueError("not YAML that can be read") from None
+
+
 def split_host(host: str) -> tuple[str, int | None]:
     """Split `host:port`; anything else is a host as it stands.
 
@@ -114,7 +128,7 @@ def record(
         host, port = url_host, url_port
     extra = dict(metadata or {})
     extra.setdefault("port", port or (url_port if host == url_host else None))
-    if isinstance(extra["port"], str) and extra["port"].isdecimal():
+    if isinstance(extra["port"], str) and re.fullmatch(r"[0-9]{1,5}", extra["port"]):
         extra["port"] = int(extra["port"])
     if extra["port"] is None:
         del extra["port"]
@@ -166,8 +180,8 @@ def _partition_blank(text: str) -> tuple[str, str, str]:
 
 def _yaml_scalar(text: str) -> Scalar:
     try:
-        value = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError:
+        value = load_yaml(text)
+    except ValueError:
         return text
     # Nothing at all, lists and mappings: as they are written.
     return value if isinstance(value, Scalar) else text

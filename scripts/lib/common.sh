@@ -65,6 +65,7 @@ has_package() {
     python3-venv) python3 -c 'import ensurepip, venv' ;;
     openssh-client) command -v ssh-keygen ;;
     ca-certificates) [ -d /etc/ssl/certs ] ;;
+    keepassxc) command -v keepassxc-cli ;;
     git | mmdebstrap | shellcheck | strace) command -v "$1" ;;
     *) dpkg-query --show --showformat='${db:Status-Abbrev}' "$1" | grep '^ii' ;;
   esac >/dev/null 2>&1

@@ -65,6 +65,25 @@ def test_parse_description(description, name, text, metadata):
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "[" * 5000,
+        "9" * 5000,
+        "&a [*a",
+        "\x00",
+        "!!python/name:os.system",
+        "!!bool x",
+        "!!timestamp x",
+    ],
+    ids=repr,
+)
+def test_parse_description_of_what_no_parser_takes(value):
+    assert records.parse_description(f"E\na: {value}").metadata == {"a": value}
+    with pytest.raises(ValueError, match=r"^not YAML that can be read$"):
+        records.load_yaml(value)
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [
         ("db1", ("db1", None)),
@@ -93,6 +112,7 @@ def test_split_host(host, expected):
         ({"host": "db1:1433", "metadata": {"port": 99}}, "db1", {"port": 99}),
         ({"host": "db1:1433", "metadata": {"port": "99"}}, "db1", {"port": 99}),
         ({"host": "db1", "metadata": {"port": "x"}}, "db1", {"port": "x"}),
+        ({"host": "db1", "metadata": {"port": "9" * 5000}}, "db1", {"port": "9" * 5000}),
         ({"url": "postgresql://u@db2:5432/x"}, "db2", {"port": 5432}),
         ({"url": "db2:5432"}, "db2", {"port": 5432}),
         ({"url": "db2"}, "db2", {}),

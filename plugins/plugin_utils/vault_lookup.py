@@ -1,0 +1,207 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all vault lookups have in common: options, order, secrets, and names that fail."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import abstractmethod
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible import constants as C  # noqa: N812 - Ansible's own way
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+
+class VaultLookup(LookupBase):
+    """A lookup of records by name; a subclass knows one kind of vault.
+
+    Its documentation extends the fragment caspian.airflow.vault, which has the options used here.
+    """
+
+    @abstractmethod
+    def fetch(self, names: list[str]) -> dict[str, dict[str, Any] | LookupError]:
+        """Return for each name its record, or why this one can't be delivered.
+
+        Names come in order and without repeats, at least one. A LookupError's first argument is
+        the reason; what fails as a whole raises AnsibleError.
+        """
+
+    @abstractmethod
+    def place(self) -> str:
+        """Return what messages call the vault: its path, or its URL without user information."""
+
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        """Ask the vault once and return the records of all names."""
+        variables = self._templated(variables or {})
+        self._check_secrets(variables, kwargs)
+        self.set_options(var_options=variables, direct=kwargs)
+        names = _names(terms)
+        if not names:
+            return []
+        found = self.fetch(list(dict.fromkeys(names)))
+        failed = {name: why.args[0] for name, why in found.items() if isinstance(why, LookupError)}
+        if failed and self.get_option("missing") == "fail":
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+            raise AnsibleError(f"{self.place()}: {reasons}")
+        return [
+            {"name": name, "error": failed[name]} if name in failed else {**found[name]}
+            for name in names
+        ]
+
+    def secret(self, option: str) -> str | None:
+        """Return the value of an option that may also be given as `<option>_file`.
+
+        An empty value counts as none; an empty file is an error.
+        """
+        what = option.replace("_", " ")
+        value, file = self.get_option(option), self.get_option(f"{option}_file")
+        if value and file:
+            raise AnsibleError(f"Both a {what} and a {what} file are given: keep one.")
+        if file:
+            return _read_secret(file, what)
+        try:
+            # An environment variable can hold anything.
+            (value or "").encode()
+        except UnicodeEncodeError:
+            raise AnsibleError(f"The {what} is not UTF-8 text.") from None
+        return value or None
+
+    def _check_secrets(self, variables: dict[str, Any], arguments: dict[str, Any]) -> None:
+        """Refuse secrets that are no texts: Ansible's own message would quote them."""
+        options = C.config.get_configuration_definitions("lookup", self._load_name)
+        for option, definition in options.items():
+            if f"{option}_file" not in options:
+                continue
+            values = [arguments.get(option)]
+            values += [variables.get(variable["name"]) for variable in definition.get("vars", [])]
+            if not all(isinstance(value, str | int | None) for value in values):
+                raise AnsibleError(f"The {option.replace('_', ' ')} is not a text.")
+
+    def _templated(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the variables that set options; Ansible itself would not template them."""
+        names = C.config.get_plugin_vars("lookup", self._load_name)
+        return {
+            name: self._templar.template(variables[name]) for name in names if name in variables
+        }
+
+
+class FileEntry(NamedTuple):
+    """An entry of a file vault: where it is, and what the vault's own reader has of it."""
+
+    group: list[str]
+    title: str
+    user: str
+    raw: Any
+
+    @property
+    def path(self) -> str:
+        """The path from the file's root."""
+        return "/" + "/".join([*self.group, self.title])
+
+
+class FileVaultLookup(VaultLookup):
+    """A lookup in a file, whose entries have a title in a tree of groups.
+
+    Its documentation has the options `path` and `group`.
+    """
+
+    @abstractmethod
+    def entries(self) -> tuple[list[FileEntry], list[list[str]]]:
+        """Open the file and return its entries and its groups; what fails raises AnsibleError."""
+
+    @abstractmethod
+    def record(self, name: str, entry: FileEntry) -> dict[str, Any]:
+        """Return the entry's record; LookupError says why it can't be delivered."""
+
+    def place(self) -> str:
+        """Return the file's path."""
+        return str(self.get_option("path"))
+
+    def fetch(self, names: list[str]) -> dict[str, dict[str, Any] | LookupError]:
+        """Open the file once and return the records of all names."""
+        entries, groups = self.entries()
+        below = [part for part in (self.get_option("group") or "").split("/") if part]
+        if not any(group[: len(below)] == below for group in [[], *groups]):
+            raise AnsibleError(f"{self.place()}: there is no group {self.get_option('group')!r}.")
+        by_name = _by_name(
+            [entry for entry in entries if entry.group[: len(below)] == below], below
+        )
+        found: dict[str, dict[str, Any] | LookupError] = {}
+        for name in names:
+            try:
+                found[name] = self.record(name, _only(by_name.get(name, [])))
+            except LookupError as error:
+                found[name] = error
+        return found
+
+    def check_file(self, option: str) -> None:
+        """Refuse a path that is no file, before anything tries to read it."""
+        file = self.get_option(option)
+        if file and not Path(file).is_file():
+            raise AnsibleError(f"{file}: there is no such file on the controller.")
+
+
+def _by_name(entries: list[FileEntry], below: list[str]) -> dict[str, list[FileEntry]]:
+    """Return the entries by title, by path with and without a slash in front, and by user there."""
+    by_name = defaultdict(list)
+    for entry in entries:
+        path = "/".join([*entry.group[len(below) :], entry.title])
+        names = {entry.title, path, f"/{path}"}
+        for name in names | {_with_user(name, entry) for name in names}:
+            by_name[name].append(entry)
+    return by_name
+
+
+def _with_user(name: str, entry: FileEntry) -> str:
+    return f"{name} [{entry.user}]"
+
+
+def _only(found: list[FileEntry]) -> FileEntry:
+    if not found:
+        raise LookupError("no entry has this title or path")
+    if len(found) > 1:
+        paths = [entry.path for entry in found]
+        if len(set(paths)) < len(paths):
+            paths = [_with_user(entry.path, entry) for entry in found]
+        raise LookupError(
+            f"{len(found)} entries have this name, give the path of one: {', '.join(sorted(paths))}"
+        )
+    return found[0]
+
+
+def _names(terms: list[Any]) -> list[str]:
+    """Return the terms, those in lists among them: `query(vault, names)` means all names."""
+    names = []
+    for term in terms:
+        if isinstance(term, list):
+            names += _names(term)
+        elif isinstance(term, str):
+            names.append(term)
+        else:
+            raise AnsibleError(
+                f"A name to look up is not a text but {type(term).__name__}; a name that looks like"
+                " a number needs quotes."
+            )
+    return names
+
+
+def _read_secret(file: str, what: str) -> str:
+    try:
+        # What is checked is what is read, whatever the path names a moment later.
+        with Path(file).open("rb") as handle:
+            if os.fstat(handle.fileno()).st_mode & stat.S_IRWXO:
+                raise AnsibleError(f"{file}: others may use the {what} file: chmod 600 it.")
+            secret = handle.read().decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise AnsibleError(f"{file}: the {what} file is not UTF-8 text.") from None
+    except OSError as error:
+        raise AnsibleError(f"{file}: the {what} file: {error.strerror}.") from None
+    if not secret:
+        raise AnsibleError(f"{file}: the {what} file is empty.")
+    return secret
