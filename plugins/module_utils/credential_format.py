@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -13,6 +14,8 @@ REQUIRED_FIELDS = ("user", "host", "pass")
 
 LONGEST_NAME = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Compact, which json does in C.
+_dumps = json.JSONEncoder(sort_keys=True).encode
 
 
 def name_problem(name: object) -> str | None:
@@ -39,22 +42,37 @@ def content_problem(credential: object) -> str | None:
     unknown = [str(field) for field in credential if field not in FIELDS]
     if unknown:
         return f"it has unknown fields: {', '.join(unknown)} (extras belong into metadata)"
+    for field in ("url", "description"):
+        if not isinstance(credential.get(field, ""), str):
+            return f"{field} is not a text"
+    metadata = credential.get("metadata", {})
+    if not isinstance(metadata, dict):
+        return "metadata is not a mapping"
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not _is_scalar(value):
+            return f"metadata.{key} is not a text, number or truth value"
     return None
 
 
 def encode(credential: dict[str, Any]) -> bytes:
     """Write a credential as its file has it: every field, and equal bytes for equal values."""
     complete = {"url": "", "description": "", "metadata": {}, **credential}
-    return (json.dumps(complete, indent=2, sort_keys=True) + "\n").encode("ascii")
+    lines = [f'  "{field}": {_dumps(complete[field])}' for field in sorted(FIELDS)]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode("ascii")
 
 
 def decode(content: bytes) -> Any:
     """Read the file of a credential; None when it holds no JSON."""
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def _has_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_scalar(value: object) -> bool:
+    # NaN and the infinities are numbers of Python, but not of JSON.
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))

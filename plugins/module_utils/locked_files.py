@@ -9,6 +9,7 @@ following a link, so a path that is swapped meanwhile leads nowhere else.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import errno
 import grp
@@ -20,6 +21,8 @@ import stat
 
 # The group may read; nobody but the owner writes; others have nothing.
 WIDEST_MODE = 0o750
+# More files than these are not brought to the disk one by one.
+MANY = 64
 
 _ACL = "system.posix_acl_access"
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,17 +65,29 @@ def parse_mode(text: str) -> int:
     return mode
 
 
-def attributes(owner: str, group: str, mode: int) -> Attributes:
-    """Look up the accounts by name or number."""
+def accounts(owner: str, group: str | None) -> tuple[int, int]:
+    """Look up owner and group by name or number; without a group it is the owner's own."""
     try:
         uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+        gid = pwd.getpwuid(uid).pw_gid if group is None else None
     except KeyError:
         raise UnknownAccountError(f"there is no user {owner!r} on this host") from None
     try:
-        gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+        if gid is None:
+            gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
         raise UnknownAccountError(f"there is no group {group!r} on this host") from None
-    return Attributes(uid, gid, mode)
+    if os.geteuid() not in (0, uid):
+        raise LockedFileError(
+            f"only root can give files to {owner!r}: run as root (become: true), or name the"
+            " account that this runs as"
+        )
+    return uid, gid
+
+
+def attributes(owner: str, group: str | None, mode: int) -> Attributes:
+    """Look up the accounts by name or number."""
+    return Attributes(*accounts(owner, group), mode)
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -123,16 +138,16 @@ def status(name: str, dir_fd: int) -> os.stat_result | None:
 
 def names(dir_fd: int) -> list[str]:
     """List what an open directory holds."""
-    return os.listdir(dir_fd)
+    return sorted(os.listdir(dir_fd))
 
 
-def read(name: str, dir_fd: int) -> bytes:
-    """Return the content of a regular file; links and other things raise OSError."""
+def read(name: str, dir_fd: int, most: int = -1) -> bytes:
+    """Return the content of a regular file, at most so much; other things raise OSError."""
     descriptor = _open_file(name, dir_fd)
     if descriptor is None:
         raise OSError(errno.EINVAL, "not a regular file", name)
     with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+        return file.read(most)
 
 
 def differences(
@@ -142,16 +157,21 @@ def differences(
 
     ``links`` is how many names the file may have, None for any number.
     """
-    descriptor = _open_file(name, dir_fd)
+    try:
+        descriptor = _open_file(name, dir_fd)
+    except PermissionError:  # Only for an account that is not root.
+        return {"access": ("denied", "granted")}
     if descriptor is None:
         return {"type": ("not a regular file", "regular file")}
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         wrong = attribute_differences(descriptor, wanted)
         if links is not None and found.st_nlink > links:
             wrong["links"] = (str(found.st_nlink), str(links))
-        if found.st_size != len(content) or file.read() != content:
+        if found.st_size != len(content) or not _holds(descriptor, content):
             wrong["content"] = ("another", "as given")
+    finally:
+        os.close(descriptor)
     return wrong
 
 
@@ -189,6 +209,8 @@ def create(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         set_attributes(descriptor, wanted)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
     finally:
         os.close(descriptor)
 
@@ -198,8 +220,32 @@ def sync(name: str, dir_fd: int) -> None:
     descriptor = os.open(name, _READ, dir_fd=dir_fd)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
     finally:
         os.close(descriptor)
+
+
+def sync_all(files: list[str], dir_fd: int) -> None:
+    """Bring files to the disk that were made since ``dir_fd`` was opened."""
+    if len(files) > MANY and sync_file_system(dir_fd):
+        return
+    for name in files:
+        sync(name, dir_fd)
+
+
+def sync_file_system(dir_fd: int) -> bool:
+    """Bring a whole file system to the disk; False if this kernel would not tell of errors.
+
+    A thousand files take as long as a few, but so does what else was written there.
+    """
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if not version or (int(version[1]), int(version[2])) < (5, 8):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(dir_fd):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return True
 
 
 def replace(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
@@ -210,7 +256,7 @@ def replace(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
         sync(temporary, dir_fd)
         os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=dir_fd)
         raise
     os.fsync(dir_fd)
@@ -234,6 +280,15 @@ def _open_file(name: str, dir_fd: int) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _holds(descriptor: int, content: bytes) -> bool:
+    """Whether an open file of the right size reads as ``content``."""
+    if os.read(descriptor, len(content) + 1) == content:
+        return True
+    os.lseek(descriptor, 0, os.SEEK_SET)  # Another content, or one that took several reads.
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read() == content
 
 
 def _has_acl(descriptor: int) -> bool:

@@ -86,15 +86,16 @@ changes:
 import os
 import stat
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.validation import check_type_str
 from ansible_collections.caspian.airflow.plugins.module_utils import locked_files
+from ansible_collections.caspian.airflow.plugins.module_utils.secret_module import SecretModule
 
 
-def present(module: AnsibleModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
+def present(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
     """Make the file as wanted; return kind → (found, wanted)."""
     params = module.params
     try:
-        content = params["content"].encode("utf-8", "surrogateescape")
+        content = check_type_str(module.secret).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise locked_files.LockedFileError("content is no valid Unicode text") from None
     mode = locked_files.parse_mode(params["mode"])
@@ -113,7 +114,7 @@ def present(module: AnsibleModule, name: str, dir_fd: int) -> dict[str, tuple[st
     return changes
 
 
-def absent(module: AnsibleModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
+def absent(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
     """Remove the file; return kind → (found, wanted)."""
     if locked_files.status(name, dir_fd) is None:
         return {}
@@ -123,13 +124,13 @@ def absent(module: AnsibleModule, name: str, dir_fd: int) -> dict[str, tuple[str
     return {"removed": ("present", "absent")}
 
 
-def apply(module: AnsibleModule) -> dict[str, tuple[str, str]]:
+def apply(module: SecretModule) -> dict[str, tuple[str, str]]:
     """Bring the file into its state; return kind → (found, wanted)."""
     path, state = module.params["path"], module.params["state"]
     directory, name = locked_files.split_path(path)
     if state == "present":
         locked_files.parse_mode(module.params["mode"])
-        if not module.params["content"]:
+        if module.secret in (None, ""):
             raise locked_files.LockedFileError(
                 "content is missing or empty: give the secret, or state: absent"
             )
@@ -161,7 +162,9 @@ def apply(module: AnsibleModule) -> dict[str, tuple[str, str]]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = SecretModule(
+        secret="content",  # noqa: S106 - the name of an argument
+        stand_in="",
         argument_spec={
             "path": {"type": "str", "required": True},
             "content": {"type": "str", "no_log": True},

@@ -1,8 +1,10 @@
 """Modules that run as processes of their own, and looks at what they leave."""
 
+import contextlib
 import json
 import os
-import shutil
+import re
+import signal
 import stat
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from run_module import run_module
+from run_module import load, run_module
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -29,14 +31,15 @@ def environment():
     }
 
 
-def execute(name, arguments, *, check=False, wrapper=()):
+def execute(name, arguments, *, check=False, wrapper=(), attach=None, account=None):
     """Run a module; return the finished process.
 
-    Without a wrapper it is a fork of this one, which saves it the imports.
+    Without a wrapper it is a fork of this one, which saves it the imports. `attach` is called with
+    its process id before it begins; `account` is the user id that it runs as.
     """
     given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
     if not wrapper:
-        return _fork(name, given)
+        return _fork(name, given, attach, account)
     return subprocess.run(
         [*wrapper, sys.executable, HERE / "run_module.py", name],
         input=json.dumps(given),
@@ -47,13 +50,19 @@ def execute(name, arguments, *, check=False, wrapper=()):
     )
 
 
-def _fork(name, given):
+def _fork(name, given, attach, account):
+    load(name)
+    gate, key = os.pipe()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = os.fork()
         if child == 0:
+            os.close(key)
+            os.read(gate, 1)  # Until the other end is closed.
             sys.stdout, sys.stderr = out, err
             status = 1
             try:
+                if account is not None:
+                    become(account)
                 run_module(name, given)
             except SystemExit as ended:
                 status = ended.code
@@ -63,10 +72,68 @@ def _fork(name, given):
                 out.flush()
                 err.flush()
                 os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(gate)
+        try:
+            if attach:
+                attach(child)
+        finally:
+            os.close(key)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess([name], status, out.read(), err.read())
+
+
+def become(account, groups=()):
+    """Turn this process into one of another account."""
+    os.setgroups(groups)
+    os.setgid(account)
+    os.setuid(account)
+
+
+@contextlib.contextmanager
+def other_process(work, account=None, groups=()):
+    """Do `work` in a process of its own, again and again; yield a function that ends it.
+
+    That function returns what the calls of `work` returned, without what is None.
+    """
+    results, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ended, found = [], []
+        signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+        try:
+            if account is not None:
+                become(account, groups)
+            os.write(send, b"\n")
+            while True:
+                if (result := work()) is not None:
+                    found.append(result)
+                if ended:
+                    break
+        except BaseException:
+            found.append(traceback.format_exc())
+        with os.fdopen(send, "w") as file:
+            json.dump(found, file)
+        os._exit(0)
+    os.close(send)
+    file = os.fdopen(results)
+    file.read(1)  # It has begun.
+
+    def end():
+        os.kill(child, signal.SIGTERM)
+        with file:
+            found = json.load(file)
+        os.waitpid(child, 0)
+        finished.append(True)
+        return found
+
+    finished = []
+    try:
+        yield end
+    finally:
+        if not finished:
+            end()
 
 
 class Module:
@@ -76,18 +143,22 @@ class Module:
         self.name = name
         self.arguments = arguments
 
-    def __call__(self, *, check=False, **changes):
+    def __call__(self, *, check=False, account=None, **changes):
         """Return the result of a run that succeeds."""
-        done = execute(self.name, {**self.arguments, **changes}, check=check)
+        done = execute(self.name, {**self.arguments, **changes}, check=check, account=account)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def fails(self, *, check=False, **changes):
-        """Return the message of a run that fails."""
-        done = execute(self.name, {**self.arguments, **changes}, check=check)
+    def failed(self, *, check=False, account=None, **changes):
+        """Return the result of a run that fails."""
+        done = execute(self.name, {**self.arguments, **changes}, check=check, account=account)
         assert done.returncode != 0, done.stdout
         assert not done.stderr
-        return json.loads(done.stdout)["msg"]
+        return json.loads(done.stdout)
+
+    def fails(self, **changes):
+        """Return the message of a run that fails."""
+        return self.failed(**changes)["msg"]
 
 
 def credential(secret="hunter-22", **changes):  # noqa: S107 - a test's secret is none
@@ -152,25 +223,100 @@ def grant_to_nobody(path, kind):
     os.setxattr(path, f"system.posix_acl_{kind}", acl)
 
 
-def killed_at_each_call(name, arguments, calls, prepare):
-    """Kill a module before each system call of `calls`; yield the call after each kill.
+def record_syslog(monkeypatch, path):
+    """Have what the modules log written to a file."""
 
-    `prepare` brings the place into its first state and is called before every run.
-    """
-    traced = ["strace", "-f", "-qq", "-e", f"trace={','.join(calls)}", "-e", "signal=none"]
-    prepare()
-    log = Path(tempfile.mkdtemp()) / "calls"
-    try:
-        done = execute(name, arguments, wrapper=[*traced, "-o", log])
+    def note(*arguments):
+        with path.open("a") as file:
+            file.write(f"{arguments[-1]}\n")
+
+    path.touch()
+    monkeypatch.setattr("syslog.syslog", note)
+    return path
+
+
+class Systemctl:
+    """A program `systemctl` that notes what it is told, and which generation it finds then."""
+
+    def __init__(self, directory, monkeypatch, credentials):
+        self.log = directory / "told"
+        self.log.touch()
+        program = directory / "systemctl"
+        program.write_text(
+            "#!/bin/sh\n"
+            f'echo "$(readlink {credentials}) $*" >>{self.log}\n'
+            "for unit; do\n"
+            '  case $unit in bad*) echo "Job for $unit failed." >&2; code=1; esac\n'
+            "done\n"
+            "exit ${code-0}\n"
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+
+    def told(self):
+        """Return (generation, arguments) of each call."""
+        lines = self.log.read_text().splitlines()
+        return [(line.split()[0].split("/")[1], line.split()[1:]) for line in lines]
+
+
+# All that can change a file system, and waiting for a lock.
+_CHANGING = (
+    "creat mkdir mkdirat mknod mknodat open openat link linkat symlink symlinkat rename renameat"
+    " renameat2 unlink unlinkat rmdir chmod fchmod fchmodat chown fchown lchown fchownat write"
+    " writev pwrite64 truncate ftruncate fallocate copy_file_range sendfile"
+    " setxattr fsetxattr lsetxattr removexattr fremovexattr utimensat"
+    " fsync fdatasync sync syncfs flock"
+)
+
+
+class Traced:
+    """A module whose system calls that change something below a place are counted, and broken."""
+
+    def __init__(self, name, arguments, place):
+        self.name, self.arguments, self.place = name, arguments, str(place)
+
+    def calls(self):
+        """Run it; return (call, its number among those of its name, the line of the trace)."""
+        done, lines = self._run()
         assert done.returncode == 0, done.stdout + done.stderr
-        counts = {}
-        for line in log.read_text().splitlines():
-            call = line.split(maxsplit=1)[1].split("(")[0]
+        counts, found = {}, []
+        for line in lines:
+            call = line.split("(")[0]
             counts[call] = counts.get(call, 0) + 1
-            prepare()
-            inject = ["-e", f"inject={call}:signal=KILL:when={counts[call]}"]
-            done = execute(name, arguments, wrapper=[*traced, *inject, "-o", log.with_name("kill")])
-            assert done.returncode == -9, f"{line}: {done}"
-            yield line
-    finally:
-        shutil.rmtree(log.parent)
+            changes = call != "openat" or "O_CREAT" in line
+            if self.place in line and changes and " = -1 " not in line:
+                found.append((call, counts[call], line))
+        return found
+
+    def broken(self, call, how):
+        """Run it with `how` injected into one call of calls(); return the finished process."""
+        name, number, line = call
+        done, lines = self._run("-e", f"inject={name}:{how}:when={number}")
+        reached = [here for here in lines if here.startswith(f"{name}(")][number - 1]
+        assert _plain(reached) == _plain(line)
+        return done
+
+    def _run(self, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder, "calls")
+            tracers = []
+
+            def attach(child):
+                command = ["strace", "-y", "-e", f"trace={','.join(_CHANGING.split())}"]
+                command += ["-e", "signal=none", *options, "-o", log, "-p", str(child)]
+                tracers.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+                line = tracers[0].stderr.readline()
+                assert "attached" in line, line
+
+            try:
+                done = execute(self.name, self.arguments, attach=attach)
+            finally:
+                for tracer in tracers:
+                    tracer.communicate()
+            return done, [line for line in log.read_text().splitlines() if "(" in line]
+
+
+def _plain(line):
+    """Leave out what differs between runs: random names, descriptors, contents and results."""
+    shown = line.split('>, "')[0] if line.startswith("write(") else line
+    return re.sub(r"[0-9a-f]{16}|\d+<|\) += .*", "*", shown)

@@ -7,8 +7,12 @@ import sys
 from ansible.module_utils.testing import patch_module_args
 
 
+def load(name):
+    return importlib.import_module(f"ansible_collections.caspian.airflow.plugins.modules.{name}")
+
+
 def run_module(name, arguments):
-    module = importlib.import_module(f"ansible_collections.caspian.airflow.plugins.modules.{name}")
+    module = load(name)
     with patch_module_args(arguments):
         module.main()
 

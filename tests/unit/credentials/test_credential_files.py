@@ -6,11 +6,9 @@ import re
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.caspian.airflow.plugins.modules import credential_files
 from credential_testing import (
     GROUP,
     NOBODY,
@@ -18,16 +16,10 @@ from credential_testing import (
     credential,
     execute,
     grant_to_nobody,
-    killed_at_each_call,
     tree,
-    widest_modes,
 )
 
 KINDS = ("added", "updated", "repaired", "removed", "kept", "layout")
-CALLS = [
-    *("mkdirat", "linkat", "symlinkat", "renameat", "unlinkat"),
-    *("write", "fchmod", "fchown", "fsync"),
-]
 
 
 @pytest.fixture
@@ -135,69 +127,94 @@ def test_one_source_fails(credentials, deliver):
     """A record that is missing this time keeps its last good file, byte for byte and inode."""
     before = (credentials / "B.json").stat()
     content = (credentials / "B.json").read_bytes()
-    result = deliver(credentials={"A": credential("new")}, keep=["B", "never-delivered"])
+    wanted = {
+        "credentials": {"A": credential("new")},
+        "problems": {"B": "there is no such record", "never-delivered": "it has no host"},
+    }
+    result = deliver(**wanted)
     assert kinds(result) == {"updated": ["A"], "kept": ["B"]}
     assert (credentials / "B.json").read_bytes() == content
     assert (credentials / "B.json").stat().st_ino == before.st_ino
-    assert deliver(credentials={"A": credential("new")}, keep=["B"])["changed"] is False
+    result = deliver(**wanted)
+    assert result["changed"] is False
+    assert kinds(result) == {"kept": ["B"]}
 
 
-@pytest.mark.parametrize("content", [b"", b'{"user": "etl", "pa', b"[]", b'{"user": "etl"}'])
+def test_one_source_only(credentials, deliver):
+    """What nobody asked for this time stays, and the result does not list it."""
+    inode = (credentials / "B.json").stat().st_ino
+    result = deliver(credentials={"A": credential("new")}, keep=["B", "never-delivered"])
+    assert kinds(result) == {"updated": ["A"]}
+    assert (credentials / "B.json").stat().st_ino == inode
+    assert len(json.dumps(deliver(keep=[f"N{number}" for number in range(9_000)]))) < 5_000
+
+
+def test_a_kept_file_that_drifted_is_repaired(credentials, deliver):
+    (credentials / "B.json").chmod(0o644)
+    result = deliver(credentials={"A": credential("first")}, problems={"B": "down"})
+    assert kinds(result) == {"repaired": ["B"], "kept": ["B"]}
+    assert stat.S_IMODE((credentials / "B.json").stat().st_mode) == 0o440
+    assert passwords(credentials) == {"A": "first", "B": "second"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"user": "etl", "pa', b"[]", b'{"user": "etl"}', b"[" * 100_000, b"\xff"],
+    ids=["empty", "half", "list", "incomplete", "deep", "bytes"],
+)
 def test_only_a_good_file_is_kept(credentials, deliver, content):
     (credentials / "B.json").write_bytes(content)
-    result = deliver(credentials={"A": credential("first")}, keep=["B"])
+    result = deliver(credentials={"A": credential("first")}, problems={"B": "down"})
     assert kinds(result) == {"removed": ["B"]}
 
 
-def drift_mode(path):
+def widen(path):
     path.chmod(0o644)
 
 
-def drift_owner(path):
+def narrow(path):
+    path.chmod(0)
+
+
+def give_away(path):
     os.chown(path, NOBODY, GROUP)
 
 
-def drift_group(path):
+def give_to_a_group(path):
     os.chown(path, 0, NOBODY)
 
 
-def drift_content(path):
-    path.write_text("{}")
-
-
-def drift_links(path):
-    os.link(path, path.parents[2] / "another-name")
-
-
-def drift_acl(path):
+def grant(path):
     grant_to_nobody(path, "access")
 
 
-def drift_type(path):
+def write_another(path):
+    path.write_text("{}")
+
+
+def write_as_long(path):
+    path.write_text(path.read_text().replace("first", "other"))
+
+
+def link_elsewhere(path):
+    os.link(path, path.parents[2] / "another-name")
+
+
+def put_a_fifo(path):
     path.unlink()
     os.mkfifo(path)
 
 
-@pytest.mark.parametrize(
-    ("drift", "kind"),
-    [
-        (drift_mode, "repaired"),
-        (drift_owner, "repaired"),
-        (drift_group, "repaired"),
-        (drift_content, "updated"),
-        (drift_links, "repaired"),
-        (drift_acl, "repaired"),
-        (drift_type, "repaired"),
-    ],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_drift(credentials, deliver, drift, kind):
+def drifts(credentials, deliver, drift, kind):
+    """Let a file drift; it is repaired, by a new file, and reported."""
     path = credentials / "A.json"
     untouched = (credentials / "B.json").stat().st_ino
     drift(path.resolve())
     inode = path.lstat().st_ino
     assert kinds(deliver(check=True)) == {kind: ["A"]}
-    assert kinds(deliver()) == {kind: ["A"]}
+    result = deliver()
+    assert result["changed"] is True
+    assert kinds(result) == {kind: ["A"]}
     status = path.lstat()
     assert stat.S_IFMT(status.st_mode) == stat.S_IFREG
     assert stat.S_IMODE(status.st_mode) == 0o440
@@ -209,11 +226,31 @@ def test_drift(credentials, deliver, drift, kind):
     assert deliver()["changed"] is False
 
 
+@pytest.mark.parametrize("drift", [widen, narrow, grant])
+def test_drift_mode(credentials, deliver, drift):
+    drifts(credentials, deliver, drift, "repaired")
+
+
+@pytest.mark.parametrize("drift", [give_away, give_to_a_group])
+def test_drift_owner(credentials, deliver, drift):
+    drifts(credentials, deliver, drift, "repaired")
+
+
+@pytest.mark.parametrize("drift", [write_another, write_as_long])
+def test_drift_content(credentials, deliver, drift):
+    drifts(credentials, deliver, drift, "updated")
+
+
+@pytest.mark.parametrize("drift", [link_elsewhere, put_a_fifo])
+def test_drift_of_another_kind(credentials, deliver, drift):
+    drifts(credentials, deliver, drift, "repaired")
+
+
 @pytest.mark.parametrize(
     ("directory", "part"),
     [("credentials", "directory"), (".credentials", "store")],
 )
-@pytest.mark.parametrize("drift", [drift_mode, drift_owner, drift_group, drift_acl])
+@pytest.mark.parametrize("drift", [widen, give_away, give_to_a_group, grant])
 def test_drift_of_a_directory(place, deliver, directory, part, drift):
     drift((place / directory).resolve())
     assert kinds(deliver()) == {"layout": [part]}
@@ -321,85 +358,6 @@ def test_hardlink(credentials, deliver, victim):
     assert victim.stat().st_nlink == before.st_nlink
 
 
-@pytest.mark.parametrize("swap", [Path.symlink_to, lambda path, target: os.link(target, path)])
-def test_swapped_after_the_comparison(credentials, deliver, victim, swap):
-    """A file that was good when it was compared is looked at again before it is published."""
-    arguments = deliver.arguments
-    wanted = {"A": credential("first"), "B": credential("new")}
-    store = credential_files.Store(arguments["path"], "0", arguments["group"])
-    plan = store.plan(wanted, [], store.open())
-    assert plan.unchanged == {"A"}
-    (credentials / "A.json").unlink()
-    swap(credentials / "A.json", victim)
-    store.publish(plan)
-    store.clean()
-    assert passwords(credentials) == {"A": "first", "B": "new"}
-    assert deliver(credentials=wanted)["changed"] is False
-    for descriptor in (store.parent_fd, store.fd):
-        os.close(descriptor)
-
-
-def test_swapped_meanwhile(deliver, credentials, victim):
-    """Someone swaps files in a drifted directory while the module runs."""
-    generation = credentials.resolve()
-    ended = threading.Event()
-
-    def swap():
-        while not ended.is_set():
-            for make in (Path.symlink_to, lambda path, target: os.link(target, path)):
-                aside = generation / "aside"
-                aside.unlink(missing_ok=True)
-                try:
-                    make(aside, victim)
-                    aside.rename(generation / "A.json")
-                except OSError:
-                    ended.wait(0.001)  # The generation is gone, or not there yet.
-
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        for number in range(20):
-            generation = credentials.resolve()
-            done = execute(
-                "credential_files",
-                {
-                    **deliver.arguments,
-                    "credentials": {"A": credential("first"), "B": credential(str(number))},
-                },
-            )
-            assert "Traceback" not in done.stdout + done.stderr
-    finally:
-        ended.set()
-        thread.join()
-    deliver()
-    assert passwords(credentials) == {"A": "first", "B": "second"}
-    for name in ("aside", "A.json"):
-        (credentials / name).unlink(missing_ok=True)
-
-
-def test_create_mode_race(place, deliver):
-    """Polling never sees a mode wider than the last one."""
-    ended = threading.Event()
-    seen = [0, 0]
-
-    def poll():
-        while not ended.is_set():
-            for index, mode in enumerate(widest_modes(place)):
-                seen[index] |= mode
-
-    thread = threading.Thread(target=poll)
-    thread.start()
-    try:
-        for number in range(10):
-            many = {f"N{i}": credential(f"{number}-{i}") for i in range(50)}
-            deliver(credentials=many)
-    finally:
-        ended.set()
-        thread.join()
-    assert seen[0] & ~0o600 & ~0o440 == 0, f"{seen[0]:o}"  # The lock is 0600.
-    assert seen[1] & ~0o750 == 0, f"{seen[1]:o}"
-
-
 def test_default_acl(place, credentials):
     """A default ACL of the directory doesn't open what is made below it."""
     grant_to_nobody(place, "default")
@@ -415,43 +373,6 @@ def test_default_acl(place, credentials):
     assert deliver()["changed"] is False
 
 
-def test_set_consistency(credentials, deliver):
-    """Readers that hold a directory never see two renders mixed."""
-    ended = threading.Event()
-    mixed, reads = [], []
-
-    def read():
-        while not ended.is_set():
-            try:
-                directory = os.open(credentials, os.O_RDONLY | os.O_DIRECTORY)
-            except FileNotFoundError:
-                continue
-            found = set()
-            for name in ("A.json", "B.json"):
-                try:
-                    file = os.open(name, os.O_RDONLY, dir_fd=directory)
-                except FileNotFoundError:
-                    break  # This generation has just been removed.
-                found.add(json.loads(os.read(file, 10_000))["pass"])
-                os.close(file)
-            os.close(directory)
-            reads.append(1)
-            if len(found) > 1:
-                mixed.append(found)
-
-    deliver(credentials={"A": credential("0"), "B": credential("0")})
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        for number in map(str, range(1, 20)):
-            deliver(credentials={"A": credential(number), "B": credential(number)})
-    finally:
-        ended.set()
-        thread.join()
-    assert len(reads) > 10
-    assert mixed == []
-
-
 def test_leftover_tmp(place, credentials, deliver):
     """What a killed run has left is cleaned; it doesn't block, and check mode tells."""
     stale = place / ".credentials/0123456789abcdef"
@@ -465,67 +386,6 @@ def test_leftover_tmp(place, credentials, deliver):
     assert sorted(path.name for path in place.iterdir()) == [".credentials", "credentials"]
     assert not stale.exists()
     assert deliver()["changed"] is False
-
-
-def test_kill9_midway(place, credentials, deliver):
-    """Killed before any call that changes something: the old set or the new, and no wider mode."""
-    new = {"A": credential("first"), "C": credential("new")}
-
-    def prepare():
-        deliver()
-
-    calls = []
-    for call in killed_at_each_call(
-        "credential_files", {**deliver.arguments, "credentials": new}, CALLS, prepare
-    ):
-        calls.append(call)
-        found = passwords(credentials)
-        assert found in (
-            {"A": "first", "B": "second"},
-            {"A": "first", "C": "new"},
-        ), call
-        files, directories = widest_modes(place)
-        assert files & ~0o600 & ~0o440 == 0, call
-        assert directories & ~0o750 == 0, call
-    names = [call.split()[1].split("(")[0] for call in calls]
-    assert set(names) == set(CALLS)
-    # The new file, its directory and the store are on the disk before the link, which follows.
-    link = names.index("symlinkat")
-    assert names[:link].count("fsync") == 3
-    assert names[link : link + 3] == ["symlinkat", "renameat", "fsync"]
-    deliver(credentials=new)
-    assert passwords(credentials) == {"A": "first", "C": "new"}
-    assert sorted(path.name for path in place.iterdir()) == [".credentials", "credentials"]
-
-
-@pytest.fixture
-def small_disk(place):
-    """Return a file system of 256 KiB."""
-    directory = place / "disk"
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0755", "tmpfs", directory],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("this machine mounts no tmpfs")
-    yield directory
-    subprocess.run(["umount", directory], check=True)
-
-
-def test_disk_full(small_disk, deliver):
-    path = str(small_disk / "credentials")
-    deliver(path=path)
-    before = tree(small_disk)
-    message = deliver.fails(
-        path=path,
-        credentials={f"N{number}": credential("x" * 10_000) for number in range(40)},
-    )
-    assert "No space left on device" in message
-    assert tree(small_disk).keys() == before.keys()
-    assert passwords(small_disk / "credentials") == {"A": "first", "B": "second"}
-    assert deliver(path=path)["changed"] is False
 
 
 def test_check_mode(place, deliver):
@@ -595,19 +455,56 @@ def test_odd_values(credentials, deliver):
     assert json.loads(done.stdout)["changed"] is False
 
 
+def refused(place, deliver, changes, message, without=None):
+    """Deliver a set with one bad credential; nothing of it is rendered."""
+    before = tree(place)
+    bad = credential("s3cret", **changes)
+    bad.pop(without, None)
+    assert deliver.fails(credentials={"A": credential("new"), "B": bad}).endswith(f"B: {message}")
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize("field", ["user", "host", "pass"])
+@pytest.mark.parametrize("null", [True, False], ids=["null", "absent"])
+def test_missing_field(place, deliver, field, null):
+    message = f"{field} missing or empty"
+    refused(place, deliver, {field: None}, message, without=None if null else field)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"pass": ""}, "B: pass missing or empty", id="empty_value"),
-        pytest.param({"pass": None}, "B: pass missing or empty", id="missing_field"),
-        pytest.param({"user": " ", "host": ""}, "B: user and host missing or empty", id="blank"),
-        pytest.param({"password": "x"}, "B: it has unknown fields: password", id="unknown"),
+        pytest.param({"pass": ""}, "pass missing or empty", id="pass"),
+        pytest.param({"user": " ", "host": ""}, "user and host missing or empty", id="blank"),
+        pytest.param({"user": "\n"}, "user missing or empty", id="newline"),
+        pytest.param({"pass": []}, "pass missing or empty", id="list"),
     ],
 )
-def test_incomplete_credentials_are_never_rendered(place, deliver, changes, message):
+def test_empty_value(place, deliver, changes, message):
+    refused(place, deliver, changes, message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"password": "x"}, "it has unknown fields: password (extras belong into metadata)"),
+        ({"url": None}, "url is not a text"),
+        ({"description": 1}, "description is not a text"),
+        ({"metadata": None}, "metadata is not a mapping"),
+        ({"metadata": {"port": []}}, "metadata.port is not a text, number or truth value"),
+        ({"metadata": {"a": None}}, "metadata.a is not a text, number or truth value"),
+        ({"metadata": {"a": float("nan")}}, "metadata.a is not a text, number or truth value"),
+    ],
+    ids=lambda value: value.split()[0] if isinstance(value, str) else "",
+)
+def test_other_fields_of_the_wrong_type(place, deliver, changes, message):
+    refused(place, deliver, changes, message)
+
+
+@pytest.mark.parametrize("given", ["a text", ["A"]], ids=repr)
+def test_credentials_that_are_no_mapping(place, deliver, given):
     before = tree(place)
-    wanted = {"A": credential("new"), "B": credential("new", **changes)}
-    assert message in deliver.fails(credentials=wanted)
+    assert "credentials is not a mapping" in deliver.fails(credentials=given)
     assert tree(place) == before
 
 
