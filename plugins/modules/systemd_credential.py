@@ -1,0 +1,395 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a secret for a systemd unit, encrypted where the host can."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: systemd_credential
+short_description: Keep a secret for a systemd unit, encrypted where the host can
+version_added: 0.1.0
+description:
+  - Writes a file that a unit loads with C(LoadCredentialEncrypted=) or C(LoadCredential=).
+    C(systemd-creds) encrypts O(content) with the key of the host and its TPM2, as far as it has
+    one, so that a copy of the file opens nowhere else.
+  - The file belongs to root, has the mode 0400, and is written as M(caspian.airflow.secret_file)
+    writes its own; whatever of that has drifted is repaired.
+  - Each encryption gives another ciphertext. The file is unchanged when what it holds decrypts to
+    O(content), and written anew when it can't be decrypted, as on another machine, after damage
+    or under another O(name).
+options:
+  name:
+    description:
+      - The credential's ID in the unit. It is part of the encryption; a unit that loads the file
+        by another ID is refused.
+      - Letters, digits and C(._@+-).
+    type: str
+    required: true
+  path:
+    description: Absolute path of the file. Its directory has to exist.
+    type: str
+    required: true
+  content:
+    description:
+      - The secret, byte for byte; a final newline is not added.
+      - Required with O(state=present); not empty and not over systemd's limit of 1 MiB.
+    type: str
+  encrypt:
+    description:
+      - V(auto) encrypts where C(systemd-creds) is there (systemd 250) and works, and else keeps
+        the secret in plain, which RV(reason) then explains. Where the host still decrypts the file
+        and yet can't encrypt another secret, the task fails rather than put that in plain.
+      - V(always) fails where the secret can't be encrypted.
+      - V(never) keeps it in plain.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  state:
+    description: Whether the file is there.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    description:
+      - Predicts the change without writing. On a host that has never encrypted a credential,
+        encryption is tried with a temporary key, because the first one makes the host's key.
+    support: full
+  diff_mode:
+    description: Shows which of content, encryption, owner, group and mode change; no content.
+    support: full
+author:
+  - The caspian-deploy maintainers (@caspian-deploy)
+"""
+
+EXAMPLES = r"""
+- name: Keep the vault's password for the refresh
+  caspian.airflow.systemd_credential:
+    name: vault_password
+    path: /etc/caspian-refresh/vault_password
+    content: "{{ vault_password }}"
+  register: vault_credential
+
+- name: Let the unit load it
+  ansible.builtin.copy:
+    content: |
+      [Service]
+      {{ vault_credential.directive }}=vault_password:/etc/caspian-refresh/vault_password
+    dest: /etc/systemd/system/caspian-refresh.service.d/vault.conf
+    mode: "0644"
+"""
+
+RETURN = r"""
+changes:
+  description: >-
+    What was done, or would be done in check mode: V(created), V(removed), V(leftover) (a temporary
+    file of a killed run was removed), or what was repaired: V(content), V(encryption), V(owner),
+    V(group), V(mode), V(acl), V(links).
+  returned: always
+  type: list
+  elements: str
+  sample: [encryption]
+encrypted:
+  description: Whether the file is encrypted.
+  returned: with O(state=present)
+  type: bool
+directive:
+  description: The key of the unit's line that loads the file.
+  returned: with O(state=present)
+  type: str
+  sample: LoadCredentialEncrypted
+reason:
+  description: Why the file is not encrypted; null when it is.
+  returned: with O(state=present)
+  type: str
+  sample: there is no systemd-creds on this host, which comes with systemd 250 and later
+"""
+
+import dataclasses
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+
+from ansible.module_utils.common.validation import check_type_str
+from ansible_collections.caspian.airflow.plugins.module_utils import locked_files
+from ansible_collections.caspian.airflow.plugins.module_utils.secret_module import SecretModule
+
+# systemd's CREDENTIAL_SIZE_MAX, and more than what becomes of that much by encryption and base64.
+LARGEST_CONTENT = 1024 * 1024
+LARGEST_FILE = 2 * LARGEST_CONTENT
+# A TPM may take seconds; one that takes longer than this hangs.
+TIMEOUT = 60
+WANTED = locked_files.Attributes(0, 0, 0o400)
+# What systemd takes, without what means something else in the unit's line: space, %, quotes.
+NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._@+-]{1,255}")
+# How a file begins that was encrypted with the key that everybody has (--with-key=null).
+NULL_KEY = b"BYRp2vb1QySABUnaD46i"
+HOST_KEY_VARIABLE = "SYSTEMD_CREDENTIAL_SECRET"
+HOST_KEY = "/var/lib/systemd/credential.secret"
+
+
+class UnableError(Exception):
+    """This host can't encrypt; the message says why."""
+
+
+class StuckError(locked_files.LockedFileError):
+    """systemd-creds does not end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Creds:
+    """The command systemd-creds for the credential of one name."""
+
+    name: str
+    # The file with the host's key, "" for the one that units are started with.
+    host_key: str = ""
+
+    def encrypt(self, content: bytes, key: str = "auto") -> bytes:
+        """Return what the file is to hold, once it is sure that it can be decrypted."""
+        done = self._run("encrypt", f"--with-key={key}", data=content)
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+            raise UnableError(f"`systemd-creds encrypt` ended with {done.returncode}: {said}")
+        if self.decrypt(done.stdout) != content:
+            raise UnableError("`systemd-creds decrypt` does not give back what it has encrypted")
+        return done.stdout
+
+    def decrypt(self, data: bytes) -> bytes | None:
+        """Return the secret, None when this host does not open it under this name."""
+        if data.startswith(NULL_KEY):
+            return None
+        try:
+            done = self._run("decrypt", data=data)
+        except UnableError:
+            return None
+        return None if done.returncode else done.stdout
+
+    def _run(self, verb: str, *options: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+        """Run it from standard input to standard output: secrets are in no argument or file."""
+        program = shutil.which("systemd-creds")
+        if program is None:
+            raise UnableError(
+                "there is no systemd-creds on this host, which comes with systemd 250 and later"
+            )
+        environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_LOG_TARGET": "console"}
+        if self.host_key:
+            environment[HOST_KEY_VARIABLE] = self.host_key
+        try:
+            return subprocess.run(  # noqa: S603 - found in PATH, arguments of ours
+                [program, verb, f"--name={self.name}", *options, "-", "-"],
+                input=data,
+                capture_output=True,
+                timeout=TIMEOUT,
+                check=False,
+                env=environment,
+            )
+        except subprocess.TimeoutExpired:  # It holds what a decryption has printed.
+            raise StuckError(
+                f"`systemd-creds {verb}` has not ended after {TIMEOUT} seconds, and nothing was"
+                " changed: see whether the host's TPM answers; `encrypt: never` does without"
+            ) from None
+        except OSError as error:
+            raise UnableError(f"systemd-creds can't be started: {error.strerror}") from None
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Held:
+    """What a file has: its bytes, and the secret in them."""
+
+    data: bytes
+    content: bytes
+    encrypted: bool
+
+
+def look(name: str, dir_fd: int, content: bytes, creds: Creds, encrypt: str) -> Held | None:
+    """Read the file, None when there is none."""
+    found = locked_files.status(name, dir_fd)
+    if found is None:
+        return None
+    data = locked_files.read(name, dir_fd) if found.st_size <= LARGEST_FILE else b""
+    if data == content:
+        return Held(data, content, encrypted=False)
+    try:
+        secret = creds.decrypt(data)
+    except StuckError:
+        if encrypt != "never":
+            raise
+        secret = None
+    return Held(data, data if secret is None else secret, encrypted=secret is not None)
+
+
+def predict(creds: Creds, content: bytes) -> bytes:
+    """Encrypt without a trace: the host's key, if there is none yet, is not made."""
+    if os.path.lexists(os.environ.get(HOST_KEY_VARIABLE, HOST_KEY)):
+        return creds.encrypt(content)
+    with tempfile.TemporaryDirectory() as scratch:
+        return dataclasses.replace(creds, host_key=f"{scratch}/key").encrypt(content, key="host")
+
+
+def choose(
+    module: SecretModule, content: bytes, held: Held | None, creds: Creds
+) -> tuple[bytes, str | None]:
+    """Return what the file is to hold, and why that is not encrypted, if so."""
+    encrypt = module.params["encrypt"]
+    if encrypt == "never":
+        return content, "the task says `encrypt: never`"
+    if held and held.encrypted and held.content == content:
+        return held.data, None
+    try:
+        return predict(creds, content) if module.check_mode else creds.encrypt(content), None
+    except UnableError as error:
+        if encrypt == "always":
+            raise locked_files.LockedFileError(
+                f"the secret can't be encrypted: {error} (`encrypt: auto` would keep it in plain)"
+            ) from None
+        if held and held.encrypted:
+            raise locked_files.LockedFileError(
+                f"the file is encrypted, but a new secret can't be: {error}; nothing was changed"
+                " (`encrypt: never` would keep it in plain)"
+            ) from None
+        return content, str(error)
+
+
+def present(
+    module: SecretModule, name: str, dir_fd: int | None, content: bytes
+) -> tuple[dict[str, tuple[str, str]], str | None]:
+    """Make the file as wanted; return kind → (found, wanted), and why it is not encrypted.
+
+    Without a descriptor the directory is still to come.
+    """
+    creds = Creds(module.params["name"])
+    held = None
+    if dir_fd is not None:
+        held = look(name, dir_fd, content, creds, module.params["encrypt"])
+    data, reason = choose(module, content, held, creds)
+    if dir_fd is None or held is None:
+        changes = {"created": ("absent", "present")}
+    else:
+        changes = locked_files.differences(name, held.data, WANTED, dir_fd)
+        plain = "plain" if held.content == content else "plain or not for this host and name"
+        if held.encrypted != (reason is None):
+            changes["encryption"] = (
+                "encrypted" if held.encrypted else plain,
+                "encrypted" if reason is None else "plain",
+            )
+        if held.content != content:
+            changes["content"] = ("another", "as given")
+    if changes and dir_fd is not None and not module.check_mode:
+        locked_files.replace(name, data, WANTED, dir_fd)
+    return changes, reason
+
+
+def absent(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
+    """Remove the file; return kind → (found, wanted)."""
+    if locked_files.status(name, dir_fd) is None:
+        return {}
+    if not module.check_mode:
+        os.unlink(name, dir_fd=dir_fd)
+        os.fsync(dir_fd)
+    return {"removed": ("present", "absent")}
+
+
+def checked_content(module: SecretModule) -> bytes:
+    """Return the secret as bytes, if systemd would take it."""
+    if module.secret in (None, ""):
+        raise locked_files.LockedFileError(
+            "content is missing or empty: give the secret, or state: absent"
+        )
+    try:
+        content = check_type_str(module.secret).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise locked_files.LockedFileError("content is no valid Unicode text") from None
+    if len(content) > LARGEST_CONTENT:
+        raise locked_files.LockedFileError(
+            f"content has {len(content)} bytes, and systemd takes credentials of up to"
+            f" {LARGEST_CONTENT} bytes"
+        )
+    return content
+
+
+def remove_leftovers(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
+    """Refuse what is no file; remove what a killed run has left."""
+    found = locked_files.status(name, dir_fd)
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        raise locked_files.LockedFileError(
+            "there is a symbolic link or something else that is not a regular file:"
+            " look where it comes from and remove it"
+        )
+    leftovers = locked_files.leftovers(name, dir_fd)
+    if not module.check_mode:
+        for leftover in leftovers:
+            os.unlink(leftover, dir_fd=dir_fd)
+    return {"leftover": ("present", "absent")} if leftovers else {}
+
+
+def apply(module: SecretModule) -> tuple[dict[str, tuple[str, str]], dict[str, object]]:
+    """Bring the file into its state; return kind → (found, wanted), and the result about it."""
+    if not NAME.fullmatch(module.params["name"]):
+        raise locked_files.LockedFileError(
+            f"name {module.params['name']!r}: a credential is called by up to 255 letters, digits"
+            " and ._@+-"
+        )
+    directory, name = locked_files.split_path(module.params["path"])
+    wanted = module.params["state"] == "present"
+    content = checked_content(module) if wanted else b""
+    try:
+        dir_fd = locked_files.open_directory(directory)
+    except locked_files.MissingDirectoryError:
+        if not wanted:
+            return {}, {}
+        if not module.check_mode:
+            raise
+        dir_fd = None  # A task before this one would have made the directory.
+    try:
+        changes = {} if dir_fd is None else remove_leftovers(module, name, dir_fd)
+        if not wanted:
+            return {**changes, **absent(module, name, dir_fd)}, {}
+        more, reason = present(module, name, dir_fd, content)
+    finally:
+        if dir_fd is not None:
+            os.close(dir_fd)
+    return {**changes, **more}, {
+        "encrypted": reason is None,
+        "directive": "LoadCredentialEncrypted" if reason is None else "LoadCredential",
+        "reason": reason,
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = SecretModule(
+        secret="content",  # noqa: S106 - the name of an argument
+        stand_in="",
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "path": {"type": "str", "required": True},
+            "content": {"type": "str", "no_log": True},
+            "encrypt": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    path = module.params["path"]
+    try:
+        changes, result = apply(module)
+    except (locked_files.LockedFileError, OSError) as error:
+        module.fail_json(msg=f"{path}: {error}")
+    module.exit_json(
+        changed=bool(changes),
+        changes=list(changes),
+        diff={
+            "before_header": path,
+            "after_header": path,
+            "before": {kind: found for kind, (found, _) in changes.items()},
+            "after": {kind: wanted for kind, (_, wanted) in changes.items()},
+        },
+        **result,
+    )
+
+
+if __name__ == "__main__":
+    main()
