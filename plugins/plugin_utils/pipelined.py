@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 
 
 class PipelinedAction(ActionBase):
-    """Runs the module of the same name, through a pipelined connection only."""
+    """Runs a module, through a pipelined connection only."""
 
     supports_raw_params = False
 
@@ -27,5 +27,9 @@ class PipelinedAction(ActionBase):
                 " [connection] of ansible.cfg or with the variable `ansible_pipelining: true`;"
                 " ANSIBLE_KEEP_REMOTE_FILES and `async` turn it off."
             )
-        result.update(self._execute_module(task_vars=task_vars))
+        result.update(self.deliver(task_vars or {}))
         return result
+
+    def deliver(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run the module of the same name; a subclass may run another."""
+        return self._execute_module(task_vars=task_vars)

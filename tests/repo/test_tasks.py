@@ -102,7 +102,8 @@ def secrets_of(tree):
 
 def mentions(text, names):
     """Return those of the names that stand in the text."""
-    return sorted(name for name in names if re.search(rf"\b{name}\b", text))
+    # A key of that name in a mapping is not what the variable holds.
+    return sorted(name for name in names if re.search(rf"""\b{name}\b(?!['"]\s*:)""", text))
 
 
 def copied_secrets(tree):
@@ -234,6 +235,8 @@ CASES = [
     ),
 ]
 GOOD = {
+    "roles/y/tasks/keys.yml": "- name: K\n  ansible.builtin.template: {src: k.j2}\n",
+    "roles/y/templates/k.j2": "{{ {'x_password': x_port} }}",
     "roles/y/tasks/main.yml": "- name: G\n  ansible.builtin.copy: {content: '{{ x_port }}'}\n"
     "- name: H\n  a.b.c: {key: '{{ x_key }}'}\n  no_log: '{{ y_secure_logging }}'\n"
     "- name: I\n  ansible.builtin.assert: {that: x_password | length > 0}\n",

@@ -4,6 +4,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     FilterModule,
+    credential_set,
     credential_source_problems,
     credential_sources,
     credential_sources_for,
@@ -15,8 +16,8 @@ SOURCES = ["A", {"name": "B", "record": "Group/B"}, {"name": "C", "hosts": ["wor
 
 def test_credential_sources():
     expected = [
-        {"name": "A", "record": "A", "hosts": ["all"]},
-        {"name": "B", "record": "Group/B", "hosts": ["all"]},
+        {"name": "A", "record": "A", "hosts": ["airflow"]},
+        {"name": "B", "record": "Group/B", "hosts": ["airflow"]},
         {"name": "C", "record": "C", "hosts": ["worker", "node1"]},
     ]
     assert credential_sources(SOURCES) == expected
@@ -81,16 +82,43 @@ def test_an_error_names_the_filter_and_all_problems():
 
 
 @pytest.mark.parametrize(
-    ("places", "names"),
+    ("places", "only", "names"),
     [
-        (["worker2", "airflow", "worker"], ["A", "B", "C"]),
-        (["node1"], ["A", "B", "C"]),
-        (["scheduler1", "airflow", "scheduler"], ["A", "B"]),
-        ([], ["A", "B"]),
+        (["worker2", "airflow", "worker"], [], ["A", "B", "C", "E"]),
+        (["node1"], [], ["C", "E"]),
+        (["scheduler1", "airflow", "scheduler"], [], ["A", "B", "E"]),
+        (["control1", "control"], [], ["E"]),
+        ([], [], ["E"]),
+        (["worker2", "airflow", "worker"], "C", ["C"]),
+        (["worker2", "airflow", "worker"], ["A", "C"], ["A", "C"]),
+        (["scheduler1", "airflow"], "C", []),
     ],
 )
-def test_credential_sources_for(places, names):
-    assert [source["name"] for source in credential_sources_for(SOURCES, places)] == names
+def test_credential_sources_for(places, only, names):
+    sources = [*SOURCES, {"name": "E", "hosts": ["all"]}]
+    assert [source["name"] for source in credential_sources_for(sources, places, only)] == names
+
+
+@pytest.mark.parametrize(
+    ("only", "problems"),
+    [
+        ([], []),
+        ("", []),
+        ("A", []),
+        (["A", "C"], []),
+        ("a", ["credentials_only: 'a' is not declared in credentials_sources"]),
+        (
+            ["EBI-DEV-02"],
+            [
+                "credentials_only: 'EBI-DEV-02' is not declared in credentials_sources"
+                " (near: EBI-DEV-01)"
+            ],
+        ),
+    ],
+)
+def test_only_declared_sources_can_be_delivered_alone(only, problems):
+    sources = [*SOURCES, "EBI-DEV-01"]
+    assert credential_source_problems(sources, ["worker", "node1"], only) == problems
 
 
 def test_credential_sources_for_a_text():
@@ -119,6 +147,26 @@ def test_credentials_from_records():
         "C": "no entry has this title or path",
         "D": "the vault lookup returned no record",
     }
+    assert result["others"] == []
+    assert result["hosts"]["C"] == ["worker", "node1"]
+
+
+def test_credential_set():
+    """A host gets its own out of what all hosts receive, and keeps what was not asked for."""
+    everything = credentials_from_records(
+        [record("A"), record("C")], [*SOURCES, "D", {"name": "E", "hosts": ["control"]}]
+    )
+    here = credential_set(everything, ["worker2", "airflow", "worker"])
+    assert list(here["credentials"]) == ["A", "C"]
+    assert list(here["problems"]) == ["B", "D"]
+    assert here["keep"] == []
+    assert credential_set(everything, ["control"])["problems"].keys() == {"E"}
+    one = credentials_from_records([record("A")], [*SOURCES, "D"], "A")
+    assert credential_set(one, ["airflow"]) == {
+        "credentials": one["credentials"],
+        "problems": {},
+        "keep": ["B", "D"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -144,6 +192,7 @@ def test_filters_by_name():
             credential_source_problems,
             credential_sources,
             credential_sources_for,
+            credential_set,
             credentials_from_records,
         )
     }

@@ -131,7 +131,10 @@ def test_deliver(cluster):
     status, output = cluster.refresh()
     assert status == 0, output
     assert counts(output, "worker1") == (0, 0, 0)
-    assert tree(cluster.place / "worker1") == before
+    after = tree(cluster.place / "worker1")
+    # It says when the vault was last asked.
+    del before["credentials.status.json"], after["credentials.status.json"]
+    assert after == before
 
 
 def test_check_mode(delivered):
@@ -148,7 +151,7 @@ def test_check_mode(delivered):
         "--check", "--diff", limit="worker1", credentials_sources=sources
     )
     assert status == 2, output
-    assert "updated: - A removed: - C" in output or "removed: - C updated: - A" in output
+    assert "worker1: updated A; removed C" in output
     assert "B2: there is no such record; it has no file." in output
     assert tree(delivered.place / "worker1") == before
     assert delivered.asked() == [["A", "B2", "path/to/b"]]
@@ -159,7 +162,7 @@ def test_vault_down(delivered):
     (delivered.vault / "records.json").unlink()
     hosts = ("scheduler1", "worker1")
     before = [tree(delivered.place / host) for host in hosts]
-    status, output = delivered.refresh()
+    status, output = delivered.refresh("-vvv")
     assert status == 2
     assert "no credential was changed on any node" in output
     assert "vault.example.org does not answer" in output
@@ -204,3 +207,74 @@ def test_refuses_without_pipelining(cluster):
     assert "Pipelining is off for this connection" in output
     assert "Turn it on with `pipelining = true`" in output
     assert list((cluster.place / "worker1").iterdir()) == []
+
+
+def test_one_rotated_secret(delivered):
+    """It is fetched alone, and the other files stay as they are, with their inodes."""
+    delivered.store(A=record("new"), C=record("new"), **{"path/to/b": record("new")})
+    before = tree(delivered.place / "worker1" / "credentials")
+    status, output = delivered.refresh(credentials_only="B")
+    assert status == 0, output
+    assert delivered.asked() == [["path/to/b"]]
+    assert "worker1: updated B" in output
+    assert delivered.passwords("worker1") == {"A": "a", "B": "new", "C": "c"}
+    after = tree(delivered.place / "worker1" / "credentials")
+    assert {name for name in before if before[name] == after[name]} == {"A.json", "C.json"}
+
+
+def test_only_what_is_declared(delivered):
+    status, output = delivered.refresh(credentials_only=["B", "b"])
+    assert status == 2
+    assert "credentials_only: 'b' is not declared in credentials_sources" in output
+    assert delivered.asked() == []
+
+
+def test_status_file(cluster):
+    """It says when and from where, and of each source what became of it; never a value."""
+    cluster.refresh()
+    cluster.store(A=record("new"), C=record("c"))
+    cluster.refresh()
+    file = cluster.place / "worker1" / "credentials.status.json"
+    status = json.loads(file.read_text())
+    assert CANARY not in file.read_text()
+    assert status["vault"] == "fake_vault"
+    assert re.fullmatch(r"\S+@\S+", status["by"])
+    assert {name: entry["state"] for name, entry in status["sources"].items()} == {
+        "A": "current",
+        "B": "kept",
+        "C": "current",
+    }
+    assert status["sources"]["B"]["error"] == "there is no such record"
+    assert status["sources"]["B"]["last_good_at"] <= status["sources"]["A"]["last_good_at"]
+
+
+@pytest.mark.parametrize("outcome", ["good", "one_source_fails", "vault_down"])
+def test_report(cluster, outcome):
+    """The report says of every host what became of it, unreachable ones too."""
+    cluster.refresh()
+    if outcome == "one_source_fails":
+        cluster.store(A=record("new"), C=record("c"))
+    elif outcome == "vault_down":
+        (cluster.vault / "records.json").unlink()
+    path = cluster.place / "report.json"
+    cluster.refresh(limit="all", credentials_report_path=str(path))
+    report = json.loads(path.read_text())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert CANARY not in path.read_text()
+    states = {host: entry["state"] for host, entry in report["hosts"].items()}
+    if outcome == "vault_down":
+        assert "vault.example.org does not answer" in report["vault_error"]
+        assert set(states.values()) == {"not_reached"}
+        return
+    assert report["vault_error"] is None
+    assert states == {"scheduler1": "delivered", "worker1": "delivered", "worker2": "unreachable"}
+    expected = {"B": "there is no such record"} if outcome == "one_source_fails" else {}
+    assert report["problems"] == expected
+    summary = report["hosts"]["worker1"]["summary"]
+    assert (summary["current"], summary["kept"]) == ((2, 1) if expected else (3, 0))
+
+
+def test_a_vault_that_is_not_there(cluster):
+    status, output = cluster.refresh(credentials_vault="caspian.airflow.kdxb")
+    assert status == 2
+    assert "credentials_vault is caspian.airflow.kdxb, and there is no lookup plugin" in output

@@ -1,0 +1,69 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives a host its part of what credentials_fetch has fetched.
+
+It takes that from the variables itself: as an argument of the task it would be in the result too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.utils.display import Display
+from ansible_collections.caspian.airflow.plugins.filter.credentials import (
+    credential_set,
+)
+from ansible_collections.caspian.airflow.plugins.plugin_utils import refresh_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils.pipelined import PipelinedAction
+
+MODULE = "caspian.airflow.credential_files"
+# So many names are shown of one kind of change.
+SHOWN = 20
+_LAST_GOOD = {True: "its last good file stays", False: "it has no file"}
+
+
+class ActionModule(PipelinedAction):
+    """The action that Ansible looks up by its name."""
+
+    def deliver(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Publish the host's set; sources without a good record fail the task at its end."""
+        arguments = dict(self._task.args)
+        try:
+            fetched = json.loads(task_vars[arguments.pop("fetched")]["fetched"])
+        except (KeyError, TypeError):
+            raise AnsibleActionFail(
+                "`fetched` is not the name of a variable that credentials_fetch was registered in"
+            ) from None
+        host = task_vars["inventory_hostname"]
+        mine = credential_set(fetched, [host, *task_vars["group_names"]])
+        # A host that a list which is not empty leaves out is meant to have nothing.
+        if fetched["declared"]:
+            arguments["allow_empty"] = True
+        result = self._execute_module(
+            module_name=MODULE,
+            module_args={**arguments, **mine, "by": fetched["by"]},
+            task_vars=task_vars,
+        )
+        # The module's arguments: what they hide is decided here, not by each callback.
+        result.pop("invocation", None)
+        if changes := refresh_report.changes(result):
+            Display().display(f"{host}: {_in_words(changes)}")
+        if mine["problems"] and not result.get("failed"):
+            kept = result.get("kept", [])
+            result["failed"] = True
+            result["problems"] = mine["problems"]
+            result["msg"] = "\n".join(
+                f"{name}: {reason}; {_LAST_GOOD[name in kept]}."
+                for name, reason in mine["problems"].items()
+            )
+        return result
+
+
+def _in_words(changes: dict[str, list[str]]) -> str:
+    words = []
+    for kind, names in changes.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        words.append(f"{kind} {', '.join(names[:SHOWN])}{more}")
+    return "; ".join(words)

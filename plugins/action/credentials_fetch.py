@@ -1,0 +1,137 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks the vault, on the controller, for what all hosts of the play receive.
+
+What comes is handled as plain Python values in this one process: each use of a large structure in a
+template would walk all of it, on every host.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import itertools
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.caspian.airflow.plugins.filter.credentials import (
+    credential_source_problems,
+    delivered,
+    normalised,
+    received,
+)
+from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
+
+
+class ActionModule(ActionBase):
+    """The action that Ansible looks up by its name."""
+
+    _requires_connection = False
+    supports_raw_params = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what was fetched as one JSON text, which no template looks into."""
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        # Validating would copy each of thousands of texts, and so would handing them back to the
+        # process that forked this one.
+        sources = self._task.args.pop("sources", None)
+        _, options = self.validate_argument_spec(
+            {
+                "only": {"type": "raw", "default": []},
+                "vault": {"type": "str", "required": True},
+                "vault_mapping": {"type": "dict", "default": {}},
+                "secure_logging": {"type": "bool", "default": True},
+            }
+        )
+        only = options["only"]
+        groups = variables["groups"]
+        if problems := credential_source_problems(sources, [*groups, *groups["all"]], only):
+            lines = "".join(f"\n- {problem}" for problem in problems)
+            raise AnsibleActionFail(
+                "Nothing was changed, since credentials_sources has to be put right first:" + lines
+            )
+        hosts = variables["ansible_play_hosts_all"]
+        groups_of = [variables["hostvars"][host]["group_names"] for host in hosts]
+        places = {*hosts, *itertools.chain.from_iterable(groups_of)}
+        wanted = received(normalised(sources), places)
+        records = dict.fromkeys(source["record"] for source in received(wanted, places, only))
+        result["started_at"] = _now()
+        found = self._ask(list(records), options, variables) if records else []
+        fetched = delivered(found, wanted, only)
+        fetched["declared"] = len(sources)
+        fetched["by"] = f"{getpass.getuser()}@{os.uname().nodename}"
+        result["fetched"] = json.dumps(fetched)
+        # Of a result that holds secrets, and of no other: a reason why nothing came is shown.
+        result["_ansible_no_log"] = options["secure_logging"]
+        return result
+
+    def _ask(
+        self, names: list[str], options: dict[str, Any], variables: dict[str, Any]
+    ) -> list[Any]:
+        """Return the vault's records."""
+        vault, mapping = options["vault"], options["vault_mapping"]
+        # No argument of the task, since a password may be among them.
+        given = self._templar.template(variables.get("credentials_vault_options") or {})
+        lookup = self._shared_loader_obj.lookup_loader.get(
+            vault, loader=self._loader, templar=self._templar
+        )
+        if lookup is None:
+            raise AnsibleActionFail(
+                f"credentials_vault is {vault}, and there is no lookup plugin of that name."
+            )
+
+        def ask(names: list[str], **more: Any) -> Any:
+            return lookup.run(names, variables=variables, **{**more, **given})
+
+        try:
+            if mapping:
+                return _mapped(ask, names, mapping)
+            return list(ask(names, **{"missing": "report"}))
+        except AnsibleError as error:
+            reason = error.message
+        except Exception as error:
+            # Words of someone else's code may quote anything.
+            reason = f"{vault} failed with {type(error).__name__}."
+        raise AnsibleActionFail(
+            f"The vault gave nothing, so no credential was changed on any node. {reason}"
+        ) from None
+
+
+def _mapped(ask: Any, names: list[str], mapping: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a lookup that does not know our form."""
+    try:
+        # One session for all of them; such a lookup fails as a whole when one name does.
+        results = list(ask(names))
+    except Exception:
+        results = []
+    reasons: dict[str, str] = {}
+    if len(results) != len(names):
+        results = [_alone(ask, name, reasons) for name in names]
+    if len(reasons) == len(names):
+        raise AnsibleActionFail(reasons[names[0]])
+    return [
+        record | {"error": reasons[record["name"]]} if record["name"] in reasons else record
+        for record in vault_records(results, names, mapping)
+    ]
+
+
+def _alone(ask: Any, name: str, reasons: dict[str, str]) -> list[Any]:
+    """Return what the lookup has for one name; why it failed goes to `reasons`."""
+    try:
+        return list(ask([name]))
+    except AnsibleError as error:
+        reasons[name] = error.message
+    except Exception as error:
+        reasons[name] = f"the lookup failed with {type(error).__name__}"
+    return []
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
