@@ -5,6 +5,8 @@
     the credentials that the vault's refresh has locked into this node's files
 ``rax.config``
     the YAML configs of the release that the running task is pinned to
+``rax.alerting``
+    alerts through PagerDuty
 ``rax.airflow``
     the parts that Airflow itself loads; only these import Airflow
 ``rax.errors``

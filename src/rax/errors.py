@@ -28,3 +28,7 @@ class MalformedConfigError(RaxError):
 
 class ReleaseNotFoundError(RaxError):
     """A release of the DAG repository is not on this node and could not be brought."""
+
+
+class AlertError(RaxError):
+    """An alert could not be sent, or is not one that PagerDuty would take."""
