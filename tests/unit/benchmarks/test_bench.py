@@ -1,21 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import json
-
 import pytest
+from bench_testing import make_run
 
 from benchmarks import bench
-
-CLEAN = {"ok": 5, "changed": 0, "failures": 0, "unreachable": 0, "skipped": 1}
-
-
-def make_run(seconds=10.0, spans=(), recap=None):
-    """A run of the spans (play, role, task, seconds), each with two results."""
-    return bench.Run(
-        seconds,
-        [bench.Span(*span, results=2, changed=0) for span in spans],
-        {"a": CLEAN, "b": CLEAN} if recap is None else recap,
-    )
-
 
 RUN = make_run(
     spans=[
@@ -25,38 +12,6 @@ RUN = make_run(
         ("Second", "other.one.role", "Ask", 4.0),
     ]
 )
-
-
-def test_what_the_callback_wrote_is_read():
-    span = {"play": "P", "role": "", "task": "T", "seconds": 1.5, "results": 4, "changed": 1}
-    run = bench.parse_run(2.0, json.dumps({"spans": [span], "recap": {"a": CLEAN}}))
-    assert run.spans == [bench.Span("P", "", "T", 1.5, 4, 1)]
-    assert run.recap["a"]["ok"] == 5
-    assert run.start_and_end == 0.5
-
-
-def test_a_converged_run_is_taken():
-    bench.refuse_unless_converged(RUN, {"a", "b"})
-
-
-@pytest.mark.parametrize("bad", ["changed", "failures", "unreachable"])
-def test_another_run_is_refused(bad):
-    run = make_run(recap={"a": CLEAN, "b": CLEAN | {bad: 2}})
-    with pytest.raises(bench.BenchError, match=f"b has {{'{bad}': 2}}"):
-        bench.refuse_unless_converged(run, {"a", "b"})
-
-
-def test_a_refusal_names_the_tasks_that_changed():
-    span = bench.Span("P", "r", "write | Write", 1.0, results=1, changed=1)
-    run = bench.Run(1.0, [span], {"a": CLEAN | {"changed": 1}})
-    with pytest.raises(bench.BenchError, match=r"changed: \['write \| Write'\]"):
-        bench.refuse_unless_converged(run, {"a"})
-
-
-@pytest.mark.parametrize("pinged", [set(), {"a"}, {"a", "b", "c"}])
-def test_a_run_on_other_nodes_is_refused(pinged):
-    with pytest.raises(bench.BenchError, match="different nodes"):
-        bench.refuse_unless_converged(RUN, pinged)
 
 
 def test_the_parts_make_up_the_whole():
@@ -73,16 +28,6 @@ def test_a_repeated_task_is_slow_as_one():
     assert bench.slowest_tasks(RUN, 2) == [
         ("broker", "write | Write", 2, 4, 4.0),
         ("other.one.role", "Ask", 1, 2, 4.0),
-    ]
-
-
-def test_a_table_keeps_its_columns():
-    rows = [("write | Write", 1.26, "7%"), ("b", 3, "93%")]
-    assert bench.table(("task", "n", "share"), rows).splitlines() == [
-        "| task | n | share |",
-        "| --- | --: | --: |",
-        "| write \\| Write | 1.3 | 7% |",
-        "| b | 3 | 93% |",
     ]
 
 
@@ -106,8 +51,3 @@ def test_a_first_run_is_told_by_phase(warm, word):
     assert word in text
     assert "| nodes | 20.0 | 50% | 10.0 |" in text
     assert "| site.yml: Second | 5.0 | 12% | 2.5 |" in text
-
-
-@pytest.mark.parametrize(("load", "warns"), [(0.2, False), (3.0, True)])
-def test_figures_of_a_busy_machine_say_so(load, warns):
-    assert ("busy" in bench.busy({"load": load, "cores": 2})) == warns

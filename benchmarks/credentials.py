@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a refresh of credentials costs, in pings: from a vault over TLS to locked files on nodes.
+
+The nodes are servers of SSH in one container, each with a port, a host key and a directory of its
+own; the vault is the stand-in of the tests.
+"""
+
+import contextlib
+import json
+import math
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import chart, measure
+from benchmarks.measure import LAB, ROOT, BenchError, PeakMemory, Run, Span
+
+CLUSTER = "bench-credentials"
+MACHINE = "node1"
+REFRESH = "playbooks/refresh_credentials.yml"
+COPY = "benchmarks/copy_loop.yml"
+FEW, ALL = 3, 30
+SOURCES, MANY, COPIED = 1_000, 10_000, 50
+PAGE = 25
+ROUNDS = 3
+FIRST_PORT = 2201
+VAULT_SECONDS = 30
+MIB = 2**20
+
+# What a node gets stays below /srv/nodes/NUMBER/etc.
+START_NODES = r"""
+set -e
+mkdir -p /run/sshd
+groupadd --force --system airflow
+for number in $(seq 1 COUNT); do
+  place=/srv/nodes/$number
+  mkdir -p $place/etc
+  ssh-keygen -q -t ed25519 -N '' -f $place/host_key
+  printf '%s\n' "Port $((FIRST_PORT - 1 + number))" "HostKey $place/host_key" 'PidFile none' \
+    'UsePAM yes' 'PasswordAuthentication no' >$place/sshd_config
+  systemd-run --quiet --unit "sshd-$number" /usr/sbin/sshd -D -f $place/sshd_config
+  cut -d ' ' -f 1,2 $place/host_key.pub
+done
+"""
+# The next run must not pay for what is still on its way to the disk.
+EMPTY_NODES = "set -e; for etc in /srv/nodes/*/etc; do rm -rf $etc; mkdir $etc; done; sync"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A run of a playbook that is timed, and what it has to do on each node to count."""
+
+    name: str
+    sources: int
+    nodes: int
+    playbook: str = REFRESH
+    empty: bool = False  # Whether the nodes have nothing before, so that the run changes them.
+
+
+PING = Step("ping, 3 nodes", SOURCES, FEW, measure.PING)
+FIRST = Step("first refresh, 3 nodes", SOURCES, FEW, empty=True)
+AGAIN = Step("unchanged, 3 nodes", SOURCES, FEW)
+FIRST_MANY = Step("first, 10,000 sources", MANY, FEW, empty=True)
+AGAIN_MANY = Step("unchanged, 10,000 sources", MANY, FEW)
+PING_ALL = Step("ping, 30 nodes", SOURCES, ALL, measure.PING)
+FIRST_ALL = Step("first refresh, 30 nodes", SOURCES, ALL, empty=True)
+AGAIN_ALL = Step("unchanged, 30 nodes", SOURCES, ALL)
+COPY_LOOP = Step("copy loop, 50 sources", COPIED, FEW, COPY, empty=True)
+# In this order, so that what is compared is close in time.
+STEPS = (PING, FIRST, AGAIN, FIRST_MANY, AGAIN_MANY, PING_ALL, FIRST_ALL, AGAIN_ALL)
+
+# How the tasks of the role are called in the figures: the rest is Ansible's own.
+PARTS = {"vault": "ask the vault", "lock": "lock the files", "ping": "ping"}
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A figure, and what it should be."""
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = False
+    unit: str = "×"
+
+    @property
+    def share(self) -> float:
+        """How much of what the aim allows was used."""
+        return self.limit / self.value if self.at_least else self.value / self.limit
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Return the figure as a line of the table."""
+        sign = "≥" if self.at_least else "≤"
+        return self.what, self.text(self.value), f"{sign} {self.text(self.limit)}", self.verdict
+
+    def text(self, value: float) -> str:
+        """Return a figure as people write it."""
+        digits = 0 if self.at_least or self.unit != "×" else 2
+        return f"{value:,.{digits}f}{self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the aim is met."""
+        return "met" if self.share <= 1 else "**missed**"
+
+
+def name_of(number: int) -> str:
+    """Return the name of a source."""
+    return f"EBI-ETL-{number:05}"
+
+
+def vault_data(password: str) -> dict[str, Any]:
+    """Return the data of the stand-in: a project for each number of sources."""
+    return {
+        "users": {"bench": password},
+        "page_size": PAGE,
+        "projects": [
+            {"id": count, "name": f"bench {count}", "description": ""} for count in (SOURCES, MANY)
+        ],
+        "credentials": [
+            {
+                "id": 100_000 * (1 + (count == MANY)) + number,
+                "project_id": count,
+                "description": f"{name_of(number)} env=prod team=ebi the nightly load",
+                "hostname": f"db{number}.example.org:1433",
+                "username": f"etl_{number}",
+                "password": secrets.token_urlsafe(24),
+                "url": "",
+            }
+            for count in (SOURCES, MANY)
+            for number in range(count)
+        ],
+    }
+
+
+def copied() -> dict[str, dict[str, Any]]:
+    """Return credentials for the copy loop, as large as those of the vault."""
+    return {
+        name_of(number): {
+            "user": f"etl_{number}",
+            "pass": secrets.token_urlsafe(24),
+            "host": f"db{number}.example.org",
+            "url": "",
+            "description": "the nightly load",
+            "metadata": {"env": "prod", "team": "ebi", "port": 1433},
+        }
+        for number in range(COPIED)
+    }
+
+
+class Vault:
+    """The stand-in for PasswordSafe, over TLS."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take a folder for its data, its certificate and its log."""
+        self.folder = folder
+        self.requests = folder / "requests.jsonl"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[dict[str, Any]]:
+        """Start it, and return the variables of the lookup."""
+        password = secrets.token_urlsafe(24)
+        (self.folder / "vault.json").write_text(json.dumps(vault_data(password)))
+        secret = self.folder / "password"
+        secret.touch(mode=0o600)
+        secret.write_text(password)
+        process = subprocess.Popen(
+            [sys.executable, "tests/fakes/passwordsafe.py", "--directory", str(self.folder)],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            url = self._url(process)
+            yield {
+                "credentials_vault": "caspian.airflow.passwordsafe",
+                "caspian_passwordsafe_url": url,
+                "caspian_passwordsafe_identity_url": url,
+                "caspian_passwordsafe_user": "bench",
+                "caspian_vault_password_file": str(secret),
+                "caspian_vault_ca_path": str(self.folder / "ca.pem"),
+            }
+        finally:
+            process.kill()
+            process.wait()
+
+    def _url(self, process: subprocess.Popen[bytes]) -> str:
+        deadline = time.monotonic() + VAULT_SECONDS
+        while not (self.folder / "url").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError("The stand-in for the vault does not start: tests/fakes")
+            time.sleep(0.05)
+        return (self.folder / "url").read_text().strip()
+
+    def asked(self) -> dict[str, int]:
+        """Return how many tokens and pages were asked for since the last time."""
+        counts = count_requests(self.requests.read_text().splitlines())
+        self.requests.write_text("")
+        return counts
+
+
+def count_requests(lines: Sequence[str]) -> dict[str, int]:
+    """Count the requests of the stand-in's log by what they ask for."""
+    counts = {"tokens": 0, "pages": 0}
+    for line in lines:
+        counts["tokens" if json.loads(line)["path"].endswith("/tokens") else "pages"] += 1
+    return counts
+
+
+class Fleet:
+    """Servers of SSH that stand for nodes, and the inventories that name them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take a folder for the inventories and what SSH needs."""
+        self.folder = folder
+        self.sockets = folder / "cp"
+        self.ssh_config = LAB / CLUSTER / "ssh_config"
+
+    @contextlib.contextmanager
+    def running(self, vault: Mapping[str, Any]) -> Iterator[None]:
+        """Start the nodes and write the inventories; close the connections at the end."""
+        measure.run("nodes", "scripts/nodes", "create", "--cluster", CLUSTER, MACHINE)
+        self.sockets.mkdir(mode=0o700)
+        script = START_NODES.replace("COUNT", str(ALL)).replace("FIRST_PORT", str(FIRST_PORT))
+        keys = self.on_the_machine(script).splitlines()
+        address = next(
+            line.split()[1]
+            for line in self.ssh_config.read_text().splitlines()
+            if "HostName" in line
+        )
+        (self.folder / "known_hosts").write_text(
+            "".join(f"[{address}]:{FIRST_PORT + n} {key}\n" for n, key in enumerate(keys))
+        )
+        for sources in (COPIED, SOURCES, MANY):
+            for nodes in (FEW, ALL):
+                write_inventory(self.inventory(sources, nodes), address, nodes, {
+                    "ansible_ssh_private_key_file": str(LAB / CLUSTER / "id_ed25519"),
+                    "ansible_ssh_common_args": "-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
+                    f" -o UserKnownHostsFile={self.folder / 'known_hosts'}",
+                    "ansible_control_path_dir": str(self.sockets),
+                    **vault,
+                    "caspian_passwordsafe_projects": [sources],
+                    "bench_credentials": copied() if sources == COPIED else {},
+                    "credentials_sources": [name_of(number) for number in range(sources)],
+                })  # fmt: skip
+        try:
+            yield
+        finally:
+            for socket in self.sockets.iterdir():
+                measure.capture("ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node")
+
+    def inventory(self, sources: int, nodes: int) -> Path:
+        """Return the folder of an inventory."""
+        return self.folder / f"{sources}_sources_{nodes}_nodes"
+
+    def on_the_machine(self, script: str) -> str:
+        """Run a script as root where all nodes are."""
+        ssh = ("ssh", "-F", str(self.ssh_config), MACHINE, "sudo", "bash", "-s")
+        return measure.output_of("A script where all nodes are", *ssh, stdin=script)
+
+    def take(self, step: Step, memory: PeakMemory | None = None) -> Run:
+        """Take one run, and refuse one that did not do what is measured."""
+        if step.empty:
+            self.on_the_machine(EMPTY_NODES)
+        taken = measure.playbook(
+            step.name.replace(",", "").replace(" ", "-"), step.playbook,
+            "--inventory", str(self.inventory(step.sources, step.nodes)), watch=memory,
+        )  # fmt: skip
+        hosts = {node_name(number) for number in range(1, step.nodes + 1)}
+        measure.refuse_bad_recap(taken, hosts, changed=step.empty)
+        return taken
+
+    def refuse_unless_delivered(self, step: Step) -> None:
+        """Raise BenchError unless each node has a file for each source."""
+        counted = self.on_the_machine(
+            "cd /srv/nodes; for n in *; do"
+            ' printf "%s %s\\n" $n "$(ls $n/etc/credentials/ 2>/dev/null | wc -l)"; done'
+        )
+        found = {int(node): int(files) for node, files in map(str.split, counted.splitlines())}
+        if bad := {n: found[n] for n in range(1, step.nodes + 1) if found[n] != step.sources}:
+            raise BenchError(f"Not every node has {step.sources} files; files by node: {bad}")
+
+
+def node_name(number: int) -> str:
+    """Return the name of a node in the inventory."""
+    return f"node{number}"
+
+
+def write_inventory(
+    folder: Path, address: str, nodes: int, variables: Mapping[str, object]
+) -> None:
+    """Write an inventory as a team has it: hosts, and group_vars with the list of sources."""
+    (folder / "group_vars").mkdir(parents=True)
+    hosts = {
+        node_name(number): {
+            "ansible_port": FIRST_PORT - 1 + number,
+            "bench_place": f"/srv/nodes/{number}/etc",
+        }
+        for number in range(1, nodes + 1)
+    }
+    (folder / "hosts.json").write_text(json.dumps({"airflow": {"hosts": hosts}}))
+    common = {
+        "ansible_host": address,
+        "ansible_user": "deploy",
+        "ansible_become": True,
+        "credentials_directory": "{{ bench_place }}/credentials",
+        "bench_copies": "{{ bench_place }}/copies",
+    }
+    # JSON is YAML; one variable, and one source, on a line.
+    lines = ["---"]
+    for name, value in (common | dict(variables)).items():
+        if isinstance(value, list):
+            lines += [f"{name}:", *(f"  - {json.dumps(item)}" for item in value)]
+        else:
+            lines.append(f"{name}: {json.dumps(value)}")
+    (folder / "group_vars" / "all.yml").write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that was measured."""
+
+    runs: dict[str, list[Run]]  # By the name of the step.
+    requests: dict[str, int]
+    memory: dict[str, dict[str, float]]  # MiB, by the name of the step.
+
+    def seconds(self, step: Step) -> float:
+        """Return the median of a step."""
+        return statistics.median(run.seconds for run in self.runs[step.name])
+
+    def ratio(self, step: Step, other: Step) -> float:
+        """Return how much longer a step takes than another: the median of the rounds' ratios.
+
+        Within a round the two are close in time, so work of others weighs on both.
+        """
+        pairs = zip(self.runs[step.name], self.runs[other.name], strict=False)
+        return statistics.median(run.seconds / base.seconds for run, base in pairs)
+
+    def aims(self) -> list[Aim]:
+        """Return the figures that have an aim."""
+        per_source = self.seconds(FIRST) / SOURCES
+        return [
+            Aim("first refresh, 1,000 sources, 3 nodes, in pings", self.ratio(FIRST, PING), 2.0),
+            Aim("the same with nothing changed", self.ratio(AGAIN, PING), 1.6),
+            Aim("10,000 sources, first, to 1,000", self.ratio(FIRST_MANY, FIRST), 5),
+            Aim("10,000 sources, unchanged, to 1,000", self.ratio(AGAIN_MANY, AGAIN), 5),
+            Aim("30 nodes, nothing changed, in pings", self.ratio(AGAIN_ALL, PING_ALL), 1.6),
+            Aim(
+                "faster than a copy loop, per source",
+                self.seconds(COPY_LOOP) / COPIED / per_source, 200, at_least=True,
+            ),
+            Aim(
+                "requests of the vault: pages and a token",
+                sum(self.requests.values()), pages(SOURCES) + 1, unit="",
+            ),
+        ]  # fmt: skip
+
+
+def pages(sources: int) -> int:
+    """Return how many pages a listing has, with the empty one that ends it."""
+    return math.ceil(sources / PAGE) + 1
+
+
+def part_of(span: Span) -> str:
+    """Return to which part of a run a span belongs."""
+    task = span.task.lower()
+    return next((name for word, name in PARTS.items() if word in task), "Ansible itself")
+
+
+def parts_of(run: Run) -> dict[str, float]:
+    """Return the seconds of a run by part; they add up to the whole."""
+    found = {"Ansible itself": run.start_and_end}
+    for span in run.spans:
+        found[part_of(span)] = found.get(part_of(span), 0.0) + span.seconds
+    return found
+
+
+def report(figures: Figures) -> tuple[dict[str, Any], str]:
+    """Return the figures, raw and as Markdown."""
+    aims = figures.aims()
+    raw = {
+        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
+        "requests": figures.requests,
+        "memory_mib": figures.memory,
+        "runs": {
+            name: [
+                {"seconds": run.seconds, "cpu_seconds": run.cpu_seconds,
+                 "spans": [asdict(span) for span in run.spans]}
+                for run in runs
+            ]
+            for name, runs in figures.runs.items()
+        },
+    }  # fmt: skip
+    rows = [
+        (
+            *measure.spread(step.name, figures.runs[step.name]),
+            statistics.median(run.cpu_seconds for run in figures.runs[step.name]),
+            f"{figures.ratio(step, PING if step.nodes == FEW else PING_ALL):.2f}",
+        )
+        for step in (*STEPS, COPY_LOOP)
+    ]
+    tokens, listed = figures.requests["tokens"], figures.requests["pages"]
+    text = (
+        measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims])
+        + "\n![Figures and aims](credentials.svg)\n\n"
+        f"The vault was asked {tokens + listed} times for {SOURCES:,} sources of one project:"
+        f" {tokens} token, {listed} pages of {PAGE}, the last of them empty.\n\n"
+        + measure.table(
+            (
+                "interleaved runs, seconds",
+                "median",
+                "least",
+                "most",
+                "runs",
+                "CPU here",
+                "in pings",
+            ),
+            rows,
+        )
+        + "\nCPU here: ansible-playbook and all it started on the controller, without the vault and"
+        " the nodes.\n\nMemory of the controller, in MiB:\n\n"
+        + measure.table(
+            ("run", "largest process", "all processes together"),
+            [(name, m["largest"], m["together"]) for name, m in figures.memory.items()],
+        )
+        + "\nTogether: the most that the playbook's processes had at one moment, shared pages"
+        " counted once (PSS).\n"
+    )
+    return raw, text
+
+
+def drawing(figures: Figures) -> str:
+    """Return the figures as SVG."""
+    shares = [
+        chart.Share(aim.what, f"{aim.text(aim.value)} ({aim.row()[2]})", aim.share)
+        for aim in figures.aims()
+    ]
+    stacks = []
+    for step in STEPS:
+        runs = figures.runs[step.name]
+        middle = min(runs, key=lambda run: abs(run.seconds - figures.seconds(step)))
+        stacks.append(chart.Stack(step.name, parts_of(middle), [run.seconds for run in runs]))
+    return chart.draw("Refresh of credentials: what of the aims is used", shares, stacks, "s")
+
+
+def measured() -> tuple[tuple[dict[str, Any], str], str]:
+    """Make the nodes and the vault, take all runs; return the report and the drawing."""
+    runs: dict[str, list[Run]] = {step.name: [] for step in (*STEPS, COPY_LOOP)}
+    memory = {}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="caspian-bench-")))
+        (folder / "vault").mkdir()
+        vault, fleet = Vault(folder / "vault"), Fleet(folder)
+        stack.enter_context(fleet.running(stack.enter_context(vault.running())))
+        fleet.take(PING_ALL)  # Opens the connections, which the runs then share.
+        for _ in range(ROUNDS):
+            for step in STEPS:
+                runs[step.name].append(fleet.take(step))
+                if step.playbook == REFRESH:
+                    fleet.refuse_unless_delivered(step)
+        runs[COPY_LOOP.name].append(fleet.take(COPY_LOOP))
+        for step in (AGAIN, AGAIN_MANY, AGAIN_ALL):
+            fleet.take(Step(f"again, {step.name}", step.sources, step.nodes, empty=True))
+            vault.asked()
+            # Looking at the memory costs time, so these runs are not timed.
+            peak = PeakMemory()
+            fleet.take(step, peak)
+            memory[step.name] = {"largest": peak.largest / MIB, "together": peak.together / MIB}
+            if step is AGAIN:
+                requests = vault.asked()
+    figures = Figures(runs, requests, memory)
+    return report(figures), drawing(figures)
