@@ -50,6 +50,11 @@ def test_ansible_doc_shows(kind, repository):
     shown = json.loads(done.stdout)
     assert {*shown} == names, done.stderr
     assert all(doc.get("doc") or doc.get("entry_points") for doc in shown.values())
+    # A colon and a space make a mapping of a paragraph: the page for people stumbles over it.
+    paragraphs = {name: doc.get("doc", {}).get("description", []) for name, doc in shown.items()}
+    assert [
+        name for name, texts in paragraphs.items() if not all(isinstance(t, str) for t in texts)
+    ] == []
 
 
 def test_no_documentation_is_left_of_a_removed_filter(repository):

@@ -40,26 +40,35 @@ def test_every_role_is_documented(cluster, installed, role):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"),
+    ("kind", "names"),
     [
-        ("module", "credential_files"),
-        ("module", "credentials_deliver"),
-        ("module", "credentials_fetch"),
-        ("module", "credentials_report"),
-        ("module", "secret_file"),
-        ("module", "systemd_credential"),
-        ("module", "source_archive"),
-        ("lookup", "beyondtrust"),
-        ("lookup", "kdbx"),
-        ("lookup", "passwordsafe"),
-        ("lookup", "psafe3"),
-        ("filter", "health_problems"),
-        ("filter", "networks"),
-        ("filter", "preflight_problems"),
-        ("filter", "credential_sources"),
+        (
+            "module",
+            [
+                "credential_files",
+                "credentials_deliver",
+                "credentials_fetch",
+                "credentials_report",
+                "secret_file",
+                "source_archive",
+                "systemd_credential",
+            ],
+        ),
+        ("lookup", ["beyondtrust", "kdbx", "passwordsafe", "psafe3"]),
+        (
+            "filter",
+            [
+                "credential_sources",
+                "health_problems",
+                "networks",
+                "preflight_problems",
+                "vault_records",
+            ],
+        ),
     ],
 )
-def test_every_plugin_is_documented(cluster, installed, kind, name):
-    assert "OPTIONS" in cluster.local(
-        "ansible-doc", "-t", kind, f"caspian.airflow.{name}", env=installed
-    )
+def test_every_plugin_is_documented(cluster, installed, kind, names):
+    names = [f"caspian.airflow.{name}" for name in names]
+    shown = cluster.local("ansible-doc", "-t", kind, *names, env=installed)
+    assert [name for name in names if name not in shown] == []
+    assert shown.count("OPTIONS") == len(names)
