@@ -929,6 +929,8 @@ def test_interrupted(fake, options, fault):
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        # Where the tests run in the background, Ctrl-C is ignored, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         given = {**options, "timeout": 60, "total_timeout": 90}
         process.stdin.write(json.dumps((["Text", "db1/app"], {}, given)) + "\n")
