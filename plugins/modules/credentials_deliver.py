@@ -15,7 +15,7 @@ description:
   - A source without a good record keeps its last good file. The others are brought up to date, and
     the task fails at its end and names it.
   - Refuses to deliver without pipelining, since the secrets would lie in a file on the host.
-  - Names what changed in one line, such as "worker1 - updated EBI-ETL-DEV-01".
+  - "Names what changed in one line, as C(worker1: updated EBI-ETL-DEV-01)."
 options:
   fetched:
     description: Name of the variable that M(caspian.airflow.credentials_fetch) was registered in.
