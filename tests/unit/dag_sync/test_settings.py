@@ -8,6 +8,7 @@ import yaml
 
 ROLE = Path(__file__).parents[3] / "roles/dag_sync"
 SHA = "0123456789abcdef0123456789abcdef01234567"
+HTTPS = {"repository": "https://git.example.com/dags.git", "ca_file": "", "proxy": ""}
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,12 @@ def test_urls_that_are_refused(program, url):
 
 
 @pytest.mark.parametrize(
-    "ref", ["main", "HEAD", "v1.2.3", "refs/tags/v1", "feature/a-b_c", "größe", "a@b", "+1", SHA]
-)
+    "ref",
+    [
+        "main", "HEAD", "v1.2.3", "refs/tags/v1", "feature/a-b_c", "größe", "a@b", "+1", SHA,
+        "refs/tags/v*", "refs/tags/v?.*", "refs/tags/*", "refs/tags/team/*/v*",
+    ],
+)  # fmt: skip
 def test_refs_that_are_followed(program, ref):
     assert program.REF.fullmatch(ref)
 
@@ -80,13 +85,15 @@ def test_refs_that_are_followed(program, ref):
     [
         "", "-d", "--upload-pack=id", "a..b", "a b", "a\n", "main\n", "a:b", "a*", "a?",
         "a[b]", "a~1", "a^", "a\\b", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock", "a.lock/b",
-        "@", "a@{1}",
+        "@", "a@{1}", "v*", "refs/heads/v*", "refs/*", "refs/tags/v[0-9]", "refs/tags/",
+        "refs/tags/v*/", "refs/tags/v*.lock", "refs/tags/v *", "refs/tags/-v*\n", "tags/v*",
     ],
 )  # fmt: skip
 def test_refs_that_are_refused(program, ref):
     assert not program.REF.fullmatch(ref)
 
 
+@pytest.mark.remotes("local")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -99,12 +106,37 @@ def test_refs_that_are_refused(program, ref):
         ({"timeout_seconds": 0}, "'timeout_seconds' is less than 1"),
         ({"splay_seconds": -1}, "'splay_seconds' is less than 0"),
         ({"link": "airflow-git-dir"}, "'link' airflow-git-dir is not an absolute path"),
-        ({"ref": "a..b"}, "'ref' 'a..b' is not the name of a branch or tag, nor a commit"),
+        ({"ref": "a..b"}, "'ref' 'a..b' is not the name of a branch or tag, nor refs/tags/PATTERN"),
         ({"repository": "ext::sh -c id"}, "is none of ssh://"),
         (
             {"repository": "git@host:dags.git"},
             "a repository over ssh needs 'known_hosts' and 'private_key'",
         ),
+        ({"depth": -1}, "'depth' is less than 0"),
+        ({"depth": 1.5}, "'depth' is not a whole number"),
+        ({"gate_timeout_seconds": 0}, "'gate_timeout_seconds' is less than 1"),
+        ({"submodules": 1}, "'submodules' is not true or false"),
+        ({"gate_exclude": "tests/*"}, "'gate_exclude' is not a list of strings"),
+        ({"gate_exclude": [1]}, "'gate_exclude' is not a list of strings"),
+        ({"gate_command": "rax check"}, "'gate_command' is not a list of strings"),
+        ({"gate_command": ["", "x"]}, "'gate_command' begins with an empty word"),
+        ({"gate_python": "python3"}, "'gate_python' python3 is not an absolute path"),
+        ({"metrics_file": "a.prom"}, "'metrics_file' a.prom is not an absolute path"),
+        ({"allowed_signers": "a"}, "'allowed_signers' a is not an absolute path"),
+        ({"openpgp_keys": "a"}, "'openpgp_keys' a is not an absolute path"),
+        ({"ca_file": "/a"}, "'ca_file' is for a repository over https"),
+        ({"proxy": "http://a:1"}, "'proxy' is for a repository over https"),
+        (
+            {"token_file": "/a", "token_user": "git"},
+            "'token_file' is for a repository over https",
+        ),
+        (HTTPS | {"token_file": "/a"}, "'token_file' needs 'token_user'"),
+        (HTTPS | {"token_file": "/a", "token_user": "a:b"}, "without blanks or a colon"),
+        (HTTPS | {"token_file": "/a", "token_user": "a b"}, "without blanks or a colon"),
+        (HTTPS | {"token_file": "/a", "token_user": "a\nb"}, "without blanks or a colon"),
+        (HTTPS | {"token_file": "a", "token_user": "a"}, "'token_file' a is not an absolute path"),
+        (HTTPS | {"ca_file": "a"}, "'ca_file' a is not an absolute path"),
+        (HTTPS | {"proxy": "proxy:3128"}, "'proxy' proxy:3128 is not http://host:port"),
     ],
 )
 def test_bad_settings(program, node, change, message):
@@ -116,6 +148,54 @@ def test_bad_settings(program, node, change, message):
         program.Settings.load(node.settings_file)
     assert str(caught.value).startswith(f"{node.settings_file}: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ref": "refs/tags/v*", "depth": 1, "submodules": False, "metrics_file": "/a/b.prom"},
+        {"gate_python": "/opt/python", "gate_command": ["rax", "check"], "gate_exclude": []},
+        {"allowed_signers": "/a", "openpgp_keys": "/b"},
+        HTTPS,
+        HTTPS | {"token_file": "/a", "token_user": "x-access-token", "ca_file": "/b"},
+        HTTPS | {"proxy": "http://proxy:3128"},
+    ],
+)
+@pytest.mark.remotes("local")
+def test_good_settings(program, node, change):
+    node.settings_file.write_text(json.dumps(node.settings | change))
+    settings = program.Settings.load(node.settings_file)
+    for key, value in change.items():
+        assert getattr(settings, key) == value
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://proxy:3128", "https://proxy.example.com:443/", "http://10.0.0.1:1", "http://[::1]:1"],
+)
+def test_proxies(program, proxy):
+    assert program.PROXY.fullmatch(proxy)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy", "proxy:3128", "socks5://proxy:1080", "ftp://proxy:21", "http://", "http://:3128",
+        "http://user@proxy:3128", "http://user:secret@proxy:3128", "http://proxy:port",
+        "http://proxy:3128/path", "http://-proxy:3128", "http://proxy:3128\n", "http://pro xy:1",
+    ],
+)  # fmt: skip
+def test_proxies_that_are_refused(program, proxy):
+    assert not program.PROXY.fullmatch(proxy)
+
+
+@pytest.mark.remotes("local")
+def test_token_leak_in_the_proxy(program, node):
+    change = HTTPS | {"proxy": "http://user:hunter2@proxy:3128"}
+    node.settings_file.write_text(json.dumps(node.settings | change))
+    with pytest.raises(program.MisconfiguredError) as caught:
+        program.Settings.load(node.settings_file)
+    assert "'proxy' http://***@proxy:3128 is not" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -209,5 +289,5 @@ def test_the_role_refuses_what_the_program_refuses(program):
 
 def test_the_role_writes_the_keys_that_the_program_knows(program):
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    keys = [field.name for field in program.fields(program.Settings)]
+    keys = list(program.Settings.__annotations__)
     assert list(variables["__dag_sync_settings"]) == keys
