@@ -1,8 +1,11 @@
 """The nodes of the scenario's cluster, over ssh."""
 
+import importlib.util
 import json
 import os
 import subprocess
+import time
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,25 @@ class Cluster:
         return json.loads(
             self.local("scripts/lab/run_workflow.py", "--json", "--cluster", LAB.name, "--dag", dag)
         )
+
+    @cached_property
+    def api(self):
+        """Return Airflow's API, as the admin: ``call(method, path, body)``."""
+        source = ROOT / "scripts" / "lab" / "run_workflow.py"
+        specification = importlib.util.spec_from_file_location("run_workflow", source)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module.Api(
+            f"http://{self.address('scheduler1')}:8080", self.secret("airflow_admin_password")
+        )
+
+    def wait(self, look, seconds, what):
+        """Look until there is something, and return it; fail with what was waited for."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
+            time.sleep(0.5)
+        return found
 
     def local(self, *argv, **settings):
         """Run a command of this checkout and return its standard output."""

@@ -4,6 +4,8 @@ import importlib.util
 import os
 import tempfile
 
+import pytest
+
 if importlib.util.find_spec("airflow") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
@@ -11,3 +13,11 @@ else:
     _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
     os.environ["AIRFLOW_HOME"] = _home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+@pytest.fixture(scope="session")
+def _metadata_database():
+    """Make Airflow's database in that home."""
+    from airflow.utils.db import initdb
+
+    initdb()

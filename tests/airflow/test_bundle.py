@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import json
+import logging
 import multiprocessing
 import os
 import re
@@ -13,9 +14,17 @@ import warnings
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from airflow.dag_processing.bundles.base import BundleVersion, unpack_bundle_version
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.dag_processing.manager import DagFileProcessorManager
+from airflow.models.dag import DagModel
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.types import DagRunType
 
 from rax.airflow import bundle as module
 from rax.airflow.bundle import ReleaseBundle
@@ -86,7 +95,7 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, _metadata_database):
     node = Node(tmp_path.resolve())
     node.publish(A)
     return node
@@ -366,3 +375,156 @@ def test_a_release_that_is_pruned_at_that_moment(node, monkeypatch):
     bundle.initialize()
     assert not node.is_free(B)
     assert len(list(Path("/proc/self/fd").iterdir())) == before + 1, "the first one is closed"
+
+
+@pytest.fixture
+def runs(_metadata_database):
+    """Return a function that makes, or changes, a run of a DAG of a bundle."""
+
+    def put(bundle, run_id, state, version):
+        with create_session() as session:
+            session.merge(DagBundleModel(name=bundle))
+            session.flush()
+            session.merge(DagModel(dag_id=f"of_{bundle}", bundle_name=bundle))
+            run = session.query(DagRun).filter_by(run_id=run_id).one_or_none()
+            if run is None:
+                run = DagRun(dag_id=f"of_{bundle}", run_id=run_id, run_type=DagRunType.MANUAL)
+                session.add(run)
+            run.state, run.bundle_version = state, version
+
+    yield put
+    with create_session() as session:
+        for model in (DagRun, DagVersion, DagModel, DagBundleModel):
+            session.execute(sqlalchemy.delete(model))
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+@pytest.mark.parametrize("end", ["success", "failed"])
+def test_the_release_of_an_unfinished_run_is_kept(node, runs, state, end):
+    runs("dags", "one", state, A)
+    bundle = node.bundle()
+    bundle.initialize()
+    node.publish(B)
+    node.publish(C)
+    bundle.refresh()
+    assert [node.is_free(sha) for sha in (A, B, C)] == [False, True, False]
+    runs("dags", "two", state, A)
+    runs("dags", "one", end, A)
+    bundle.refresh()
+    assert not node.is_free(A)
+    runs("dags", "two", end, A)
+    bundle.refresh()
+    assert [node.is_free(sha) for sha in (A, B, C)] == [True, True, False]
+
+
+def test_only_releases_of_the_bundle_that_are_here_are_kept(node, runs, caplog):
+    node.publish(B)
+    runs("dags", "elsewhere", "running", C)
+    runs("dags", "unversioned", "running", None)
+    runs("dags", "of-no-release", "running", "..")
+    runs("others", "another", "running", A)
+    bundle = node.bundle()
+    bundle.initialize()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    bundle.refresh()
+    assert node.is_free(A)
+    assert node.is_free("..")
+    assert caplog.records == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_kept_release_that_was_made_anew(node, runs):
+    """Someone removed it by hand, and a task fetched it again: the lock is on what is there."""
+    runs("dags", "one", "running", A)
+    node.publish(B)
+    bundle = node.bundle()
+    bundle.initialize()
+    bundle.refresh()
+    shutil.rmtree(node.releases / A)
+    bundle.refresh()
+    node.add(A)
+    bundle.refresh()
+    assert not node.is_free(A)
+
+
+def test_a_database_that_fails(node, runs, caplog):
+    """It is said once, what is kept stays kept, and the bundle moves on."""
+
+    def rename(old, new):
+        with create_session() as session:
+            session.execute(sqlalchemy.text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    runs("dags", "one", "running", A)
+    bundle = node.bundle()
+    bundle.initialize()
+    node.publish(B)
+    bundle.refresh()
+    caplog.set_level(logging.WARNING)
+    for _ in range(2):
+        rename("dag_run", "gone")
+        try:
+            bundle.refresh()
+            node.publish(C)
+            bundle.refresh()
+        finally:
+            rename("gone", "dag_run")
+        assert bundle.get_current_version() == BundleVersion(C)
+        assert not node.is_free(A)
+        (record,) = caplog.records
+        assert "runs of bundle dags are pinned to cannot be found" in record.message
+        assert "no such table: dag_run" in str(record.exc_info[1])
+        caplog.clear()
+        bundle.refresh()
+        assert caplog.records == []
+    runs("dags", "one", "success", A)
+    bundle.refresh()
+    assert node.is_free(A)
+
+
+def test_airflows_dag_processor_keeps_releases_and_knows_the_link(configured, runs):
+    """With the manager's own refresh, and the model that the UI asks."""
+    manager = DagFileProcessorManager(max_runs=1)
+    manager.prepare_bundles()
+    known = {}
+    manager._refresh_dag_bundles(known)
+    (file,) = known["dags"]
+    assert file.absolute_path == configured.releases / A / "dags/example.py"
+    runs("dags", "one", "queued", A)
+    configured.publish(B)
+    manager.request_bundle_refresh("dags")
+    manager._refresh_dag_bundles(known)
+    assert not configured.is_free(A)
+    with create_session() as session:
+        found = session.get(DagBundleModel, "dags")
+        assert found.version == B
+        assert found.render_url(A) == f"https://git.example.com/dags/tree/{A}"
+
+
+def test_a_release_that_a_task_uses_counts_as_used_now(node):
+    release = node.releases / A
+    os.utime(release, (0, 0))
+    node.bundle(A).initialize()
+    assert release.stat().st_mtime > 0
+    # Following it, or asking for its version, is no use.
+    os.utime(release, (0, 0))
+    bundle = node.bundle()
+    bundle.initialize()
+    bundle.refresh()
+    assert release.stat().st_mtime == 0
+
+
+def test_a_release_of_another_account_is_used_all_the_same(node, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    node.bundle(A).initialize()
+    assert os.environ["RAX_RELEASE_DIR"] == str(node.releases / A)
+
+
+def test_what_the_fetch_says_is_logged(node, caplog):
+    """Two tasks may ask at once; the log of each tells which of them brought it."""
+    caplog.set_level(logging.INFO)
+    node.sync_does(f"cp -r {node.releases / A} {node.releases / B}; echo begin; echo fetched {B}")
+    node.bundle(B).initialize()
+    assert f"{node.sync_command}: fetched {B}" in caplog.messages

@@ -10,27 +10,24 @@ pinned to the release it began with: each of its tasks, on any worker, takes its
 helpers (``util``, ``lib``) and its configs from there.
 """
 
-import fcntl
+import contextlib
 import importlib
 import logging
 import os
-import re
 import socket
 import subprocess
 import sys
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
+from rax.airflow.pinned_releases import PinnedReleases
+from rax.airflow.release_lock import SHA, ReleaseLock
 from rax.errors import RaxError, ReleaseNotFoundError
 
 log = logging.getLogger(__name__)
-
-_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here when types are checked
@@ -58,7 +55,8 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         self._sync_command = sync_command
         self._fetch_timeout = fetch_timeout
         self._release: Path | None = None
-        self._unlock: Callable[[], object] | None = None
+        self._lock: ReleaseLock | None = None
+        self._pinned = PinnedReleases(self.name, self._releases)
 
     def initialize(self) -> None:
         """Hold the release, which may have to be fetched, and switch this process to it."""
@@ -69,9 +67,14 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         super().initialize()
 
     def refresh(self) -> None:
-        """Move on to the release that is published now."""
+        """Move on to the release that is published now, and keep those that runs are pinned to.
+
+        Airflow calls this in the manager of the DAG processor alone.
+        """
         if self.version is not None:
             raise RaxError(f"bundle {self.name} is pinned to {self.version}: it has no newer one")
+        # First: the release that was followed until now is locked until then.
+        self._pinned.update()
         self._follow()
 
     def get_current_version(self) -> BundleVersion:
@@ -98,11 +101,14 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         release = self._releases.resolve() / version
         if not self._hold(release):
             self._fetch(release)
+        # Releases are kept by when they were used last.
+        with contextlib.suppress(OSError):
+            os.utime(release)
         _enter(release, following=False)
 
     def _published(self) -> Path:
         release = self._link.resolve()
-        known = release.parent == self._releases.resolve() and _SHA.fullmatch(release.name)
+        known = release.parent == self._releases.resolve() and SHA.fullmatch(release.name)
         if not known or not release.is_dir():
             raise ReleaseNotFoundError(
                 f"{self._link} on {socket.gethostname()} does not lead to a release in "
@@ -111,43 +117,28 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         return release
 
     def _hold(self, release: Path) -> bool:
-        """Lock the release against being pruned, as airflow-dag-sync has it, if it is there.
-
-        The lock is kept as long as this bundle, and as the children that are forked with it.
-        """
-        try:
-            directory = os.open(release, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        """Lock the release, if it is there, in place of the one that was held until now."""
+        lock = ReleaseLock.take(release)
+        if lock is None:
             return False
-        unlock = weakref.finalize(self, os.close, directory)
-        fcntl.flock(directory, fcntl.LOCK_SH)
-        try:
-            vanished = not os.path.samestat(os.fstat(directory), release.stat())
-        except FileNotFoundError:
-            vanished = True
-        if vanished:
-            unlock()
-            return False
-        unlock_previous, self._unlock, self._release = self._unlock, unlock, release
-        if unlock_previous is not None:
-            unlock_previous()
+        self._lock, self._release = lock, release
         return True
 
     def _fetch(self, release: Path) -> None:
         problem = f"release {release.name} of bundle {self.name} is not on {socket.gethostname()}"
-        if not _SHA.fullmatch(release.name):
+        if not SHA.fullmatch(release.name):
             raise ReleaseNotFoundError(f"{problem}: this is not the full sha of a commit")
         log.info("Fetching release %s with %s", release.name, self._sync_command)
-        failure = _run([self._sync_command, "fetch", release.name], self._fetch_timeout)
+        failed, outcome = _run([self._sync_command, "fetch", release.name], self._fetch_timeout)
         if not self._hold(release):
-            raise ReleaseNotFoundError(
-                f"{problem}, and fetching it failed: "
-                + (failure or f"{self._sync_command} has not brought it to {release.parent}")
-            )
+            if not failed:
+                outcome = f"{self._sync_command} has not brought it to {release.parent}"
+            raise ReleaseNotFoundError(f"{problem}, and fetching it failed: {outcome}")
+        log.info("%s: %s", self._sync_command, outcome)
 
 
-def _run(command: list[str], timeout: float) -> str | None:
-    """Run the command, and return why it failed."""
+def _run(command: list[str], timeout: float) -> tuple[bool, str]:
+    """Run the command, and return whether it failed, and why, or else what it said last."""
     try:
         process = subprocess.run(  # noqa: S603 - no shell; a setting, and a checked sha
             command,
@@ -160,13 +151,13 @@ def _run(command: list[str], timeout: float) -> str | None:
             errors="replace",
         )
     except OSError as error:
-        return f"{command[0]}: {error.strerror}"
+        return True, f"{command[0]}: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return f"{command[0]} took longer than {timeout:g} s"
+        return True, f"{command[0]} took longer than {timeout:g} s"
+    last = (process.stdout.strip().rpartition("\n")[2] or "no output")[:500]
     if process.returncode == 0:
-        return None
-    last = process.stdout.strip().rpartition("\n")[2] or "no output"
-    return f"{command[0]} exited with {process.returncode}: {last[:500]}"
+        return False, last
+    return True, f"{command[0]} exited with {process.returncode}: {last}"
 
 
 _entered: Path | None = None
