@@ -2,11 +2,12 @@
 """Measure what a deployment costs, and write the figures to benchmarks/results/.
 
 credentials from a vault to locked files, in pings: a play with one ping on the same nodes
+dag_sync    a repository that is followed: to git by hand, and reads while it changes
 first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
 
-Without a name, all. They make the clusters `bench` and `bench-credentials`, and remove them at the
-end, whatever happens.
+Without a name, all. They make the clusters `bench`, `bench-credentials` and `bench-dag-sync`, and
+remove them at the end, whatever happens.
 """
 
 import argparse
@@ -19,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import credentials, measure
+from benchmarks import credentials, dag_sync, measure
 from benchmarks.measure import BenchError, Run, Span, table
 
-BENCHMARKS = ("credentials", "first_run", "converged")
+BENCHMARKS = ("credentials", "dag_sync", "first_run", "converged")
 OWN_CLUSTER = "bench"
 NODES = ("control1", "scheduler1", "worker1", "worker2")
 ROUNDS = 3
@@ -212,6 +213,9 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, default=measure.HERE / "results", help="another folder to write to"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="have `dag_sync` take few rounds: no measure, a try"
+    )
     parser.add_argument("--package-cache", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     names = options.names or BENCHMARKS
@@ -226,6 +230,10 @@ def main() -> int:
                 report, drawing = credentials.measured()
                 measure.write(options.results, "credentials", machine, report)
                 (options.results / "credentials.svg").write_text(drawing)
+        if "dag_sync" in names:
+            with measure.removed_at_the_end(dag_sync.CLUSTER):
+                report = dag_sync.measured(quick=options.quick)
+                measure.write(options.results, "dag_sync", machine, report)
         with contextlib.ExitStack() as stack:
             own, cluster = Cluster(OWN_CLUSTER), Cluster(options.cluster)
             ours = "converged" in names and cluster.name == OWN_CLUSTER

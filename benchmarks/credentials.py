@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, measure
-from benchmarks.measure import LAB, ROOT, BenchError, PeakMemory, Run, Span
+from benchmarks.measure import LAB, ROOT, Aim, BenchError, PeakMemory, Run, Span
 
 CLUSTER = "bench-credentials"
 MACHINE = "node1"
@@ -78,37 +78,6 @@ STEPS = (PING, FIRST, AGAIN, FIRST_MANY, AGAIN_MANY, PING_ALL, FIRST_ALL, AGAIN_
 
 # How the tasks of the role are called in the figures: the rest is Ansible's own.
 PARTS = {"vault": "ask the vault", "lock": "lock the files", "ping": "ping"}
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A figure, and what it should be."""
-
-    what: str
-    value: float
-    limit: float
-    at_least: bool = False
-    unit: str = "×"
-
-    @property
-    def share(self) -> float:
-        """How much of what the aim allows was used."""
-        return self.limit / self.value if self.at_least else self.value / self.limit
-
-    def row(self) -> tuple[str, str, str, str]:
-        """Return the figure as a line of the table."""
-        sign = "≥" if self.at_least else "≤"
-        return self.what, self.text(self.value), f"{sign} {self.text(self.limit)}", self.verdict
-
-    def text(self, value: float) -> str:
-        """Return a figure as people write it."""
-        digits = 0 if self.at_least or self.unit != "×" else 2
-        return f"{value:,.{digits}f}{self.unit}"
-
-    @property
-    def verdict(self) -> str:
-        """Whether the aim is met."""
-        return "met" if self.share <= 1 else "**missed**"
 
 
 def name_of(number: int) -> str:

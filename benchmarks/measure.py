@@ -4,6 +4,7 @@
 import contextlib
 import importlib.metadata
 import json
+import math
 import os
 import signal
 import statistics
@@ -23,6 +24,38 @@ PING = "benchmarks/ping.yml"
 
 class BenchError(Exception):
     """What keeps a figure from being taken; its text is shown without a traceback."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A figure, and what it should be."""
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = False
+    unit: str = "×"
+
+    @property
+    def share(self) -> float:
+        """How much of what the aim allows was used."""
+        part, whole = (self.limit, self.value) if self.at_least else (self.value, self.limit)
+        return part / whole if whole else (math.inf if part else 0.0)
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Return the figure as a line of the table."""
+        sign = "≥" if self.at_least else "≤"
+        return self.what, self.text(self.value), f"{sign} {self.text(self.limit)}", self.verdict
+
+    def text(self, value: float) -> str:
+        """Return a figure as people write it."""
+        digits = 0 if self.at_least or self.unit != "×" else 2
+        return f"{value:,.{digits}f}{self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the aim is met."""
+        return "met" if self.share <= 1 else "**missed**"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What following a repository costs: a tick without news, a publication, and reads meanwhile.
+
+One container is both: the server that git asks over ssh, and the node that follows it. What is
+timed runs there (dag_sync_node.py), so that no figure has the way into the node in it.
+"""
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks import dag_sync_node, measure
+from benchmarks.measure import HERE, LAB, ROOT, Aim, BenchError
+
+CLUSTER = "bench-dag-sync"
+MACHINE = "node1"
+PROGRAM = ROOT / "roles/dag_sync/files/airflow_dag_sync.py"
+DRIVER = HERE / "dag_sync_node.py"
+PLACE_OF_DRIVER = Path("/usr/local/lib/dag_sync_node.py")
+MIB = 2**20
+MOST_IMPORTS = 8
+SMALL_SHARE = 0.01  # Steps below it are not named.
+FEW_ROUNDS = "**Few rounds** (`--quick`): these figures are no measure.\n\n"
+
+PREPARE = r"""
+set -e
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet
+apt-get install --quiet --yes --no-install-recommends git openssh-client python3-yaml
+useradd --create-home airflow
+useradd --create-home --home-dir /srv/git --shell /usr/bin/git-shell git
+mkdir /etc/airflow /srv/git/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /etc/airflow/id
+chown airflow /etc/airflow/id
+printf 'restrict %s\n' "$(cat /etc/airflow/id.pub)" >/srv/git/.ssh/authorized_keys
+chown -R git: /srv/git
+printf '127.0.0.1 %s\n' "$(cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub)" \
+  >/etc/airflow/known_hosts
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the stages found."""
+
+    ticks: Mapping[str, Any]
+    publish: Mapping[str, Any]
+    large: Mapping[str, Any]
+    reads: Mapping[str, Any]
+
+    def aims(self) -> list[Aim]:
+        """Return the figures that have an aim."""
+        tick, publish, read = self.ticks["seconds"], self.publish["seconds"], self.reads
+        by_hand = publish["by hand"]
+        return [
+            Aim("tick without news, to a bare ls-remote",
+                ratio(tick["tick"], tick["ls-remote"]), 1.5),
+            Aim("what such ticks write", len(self.ticks["written"]), 0, unit=""),
+            Aim("publish 1 file of 1,500, to git by hand, gate off",
+                ratio(publish["gate off"], by_hand), 1.5),
+            Aim("the same, gate on", ratio(publish["gate on"], by_hand), 1.5),
+            Aim(f"torn of {read['pinned']:,} pinned reads", read["pinned_torn"], 0, unit=""),
+        ]  # fmt: skip
+
+
+def ratio(what: Sequence[float], base: Sequence[float]) -> float:
+    """Return how much longer something took: the median of the rounds' ratios."""
+    return statistics.median(one / other for one, other in zip(what, base, strict=True))
+
+
+def refuse_blunt_reads(reads: Mapping[str, int]) -> None:
+    """Raise BenchError when no read met a publication: then none could have been torn."""
+    if not reads["unpinned_torn"]:
+        raise BenchError(
+            f"Of {reads['unpinned']:,} reads through the link itself none was torn, so the pinned"
+            " ones prove nothing: were there publications meanwhile?"
+            f" ({reads['publications']} in {reads['seconds']:.0f} s)"
+        )
+
+
+def milliseconds(seconds: float) -> float:
+    """Return what tables show of short times."""
+    return seconds * 1000
+
+
+def spread_table(title: str, taken: Mapping[str, Sequence[float]], base: str) -> str:
+    """Return a table of ways to do the same, in milliseconds and to one of them."""
+    rows = [
+        (
+            name,
+            *map(milliseconds, (statistics.median(values), min(values), max(values))),
+            len(values),
+            f"{ratio(values, taken[base]):.2f}",
+        )
+        for name, values in taken.items()
+    ]
+    return measure.table((title, "median", "least", "most", "runs", f"to {base}"), rows)
+
+
+def steps_table(title: str, runs: Sequence[Mapping[str, float]]) -> str:
+    """Return a table of the steps of a run, the median of each; what is small is one row."""
+    steps = dag_sync_node.median_steps(runs)
+    whole = sum(steps.values())
+    large = {name: seconds for name, seconds in steps.items() if seconds >= whole * SMALL_SHARE}
+    if small := len(steps) - len(large):
+        large[f"{small} smaller ones"] = whole - sum(large.values())
+    rows = [
+        (name, milliseconds(seconds), f"{seconds / whole:.0%}")
+        for name, seconds in [*large.items(), ("all", whole)]
+    ]
+    return measure.table((title, "ms", "share"), rows)
+
+
+def tick_parts(ticks: Mapping[str, Any]) -> dict[str, float]:
+    """Return the steps of a tick, its begin divided into python and the program's imports."""
+    steps = dag_sync_node.median_steps(ticks["steps"])
+    first, seconds = next(iter(steps.items()))
+    python = statistics.median(ticks["seconds"]["python"])
+    begin = {"python's start and end": python, "imports, settings": max(0.0, seconds - python)}
+    return begin | {name: value for name, value in steps.items() if name != first}
+
+
+def report(figures: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """Return the figures, raw and as Markdown."""
+    aims, ticks, publish = figures.aims(), figures.ticks, figures.publish
+    large, reads, disk = figures.large, figures.reads, figures.publish["disk"]
+    raw = {
+        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
+        "quick": quick,
+        **asdict(figures),
+    }
+    written = ", ".join(f"`{path}`" for path in ticks["written"]) or "nothing"
+    imports = [(name, float(value)) for name, value in ticks["imports_ms"][:MOST_IMPORTS]]
+    text = "\n".join([
+        (FEW_ROUNDS if quick else "")
+        + measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims]),
+        spread_table("milliseconds", ticks["seconds"], "ls-remote"),
+        f"Written by the ticks: {written}, of {ticks['inodes']:,} inodes below the home, their"
+        f" times included. Excepted is the time of `{ticks['excepted']}`, which says when a run"
+        " last succeeded.\n",
+        "Where the time of a tick goes; its commands are wrapped here, which costs some ms:\n",
+        measure.table(
+            ("tick", "ms"), [(name, milliseconds(s)) for name, s in tick_parts(ticks).items()]
+        ),
+        "The dearest modules that the program imports, by `-X importtime` (which takes time):\n",
+        measure.table(("module", "ms"), imports),
+        "One changed file in 1,500; by hand: `git fetch` and `git worktree add`, which leave what"
+        " they write to reach the disk some time later:\n",
+        spread_table("milliseconds", publish["seconds"], "by hand"),
+        steps_table("step, gate on", publish["steps"]),
+        "A repository of 20,000 files, gate on. The first time it checks all files, then those that"
+        " changed:\n",
+        steps_table("step of the first publication", large["first"]),
+        steps_table("step, one changed file", large["changed"]),
+        spread_table("milliseconds", large["seconds"], "ls-remote"),
+        f"{reads['publications']} publications in {reads['seconds']:.0f} s, each of them the next"
+        f" commit, with old releases removed meanwhile. A read is {dag_sync_node.READ} files; it is"
+        " torn when they are not of one commit, or one is missing.\n",
+        measure.table(
+            ("reads", "all", "torn"),
+            [("pinned: the link resolved once", reads["pinned"], reads["pinned_torn"]),
+             ("through the link itself", reads["unpinned"], reads["unpinned_torn"])],
+        ),
+        f"One more release of {disk['files']:,} files takes {disk['real'] / MIB:.1f} MiB on the"
+        f" disk ({disk['apparent'] / MIB:.1f} MiB are in its files);"
+        f" {disk['releases']} releases and the repository {disk['all'] / MIB:.1f} MiB.\n",
+    ])  # fmt: skip
+    return raw, text
+
+
+class Machine:
+    """The container that is server and node."""
+
+    def __init__(self) -> None:
+        """Name what reaches it."""
+        self.ssh = ("ssh", "-F", str(LAB / CLUSTER / "ssh_config"), MACHINE)
+
+    def prepare(self) -> None:
+        """Make it, with both accounts, the program and the driver."""
+        measure.run("nodes", "scripts/nodes", "create", "--cluster", CLUSTER, MACHINE)
+        measure.run("prepare", *self.ssh, "sudo", "bash", "-c", shlex.quote(PREPARE))
+        for file, place in ((PROGRAM, dag_sync_node.PROGRAM), (DRIVER, PLACE_OF_DRIVER)):
+            install = ("sudo", "install", "-m", "0755", "/dev/stdin", str(place))
+            measure.output_of(f"Copying {file.name}", *self.ssh, *install, stdin=file.read_text())
+
+    def stage(self, name: str, *, quick: bool) -> dict[str, Any]:
+        """Run a stage in the node, and return what it found."""
+        options = ("--quick",) * quick
+        label = name.replace("_", "-")
+        command = ("sudo", "python3", str(PLACE_OF_DRIVER), name, *options)
+        ended = measure.run(label, *self.ssh, *command)
+        found: dict[str, Any] = json.loads(ended.output.splitlines()[-1])
+        return found
+
+
+def measured(*, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """Make the node, take all figures there, and return the report."""
+    machine = Machine()
+    machine.prepare()
+    found = {name: machine.stage(name, quick=quick) for name in dag_sync_node.STAGES}
+    if not quick:
+        refuse_blunt_reads(found["reads"])
+    return report(
+        Figures(**{field.name: found[field.name] for field in fields(Figures)}), quick=quick
+    )
