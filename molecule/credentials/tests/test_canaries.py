@@ -34,7 +34,7 @@ ALLOWED = {
     "node2": r"/etc/airflow/\.credentials/[0-9a-f]{16}/(SHARED-01|WORKER-01)\.json",
 }
 # What writes to standard output, one a run, and what writes elsewhere, all of them in each.
-LOUD = ["default", "minimal", "oneline", "ansible.posix.json", "ansible.posix.jsonl"]
+LOUD = ["default", "minimal", "ansible.posix.json"]
 CALLBACKS = "ansible.builtin.tree,ansible.builtin.junit,community.general.log_plays"
 
 
