@@ -1,4 +1,4 @@
-"""The program killed at every step, and remotes that hang."""
+"""The program killed and out of space at every step, clocks that jump, remotes that hang."""
 
 import json
 import os
@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+# A sweep runs the program some hundred times.
+pytestmark = pytest.mark.timeout(600)
 
 PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync.py"
 

@@ -285,6 +285,7 @@ def test_the_role_refuses_what_the_program_refuses(program):
     assert variables["__dag_sync_url_with_password"] == program.URL_WITH_PASSWORD.pattern
     assert variables["__dag_sync_url"] == program.URL.pattern
     assert variables["__dag_sync_ref"] == program.REF.pattern
+    assert variables["__dag_sync_proxy"] == program.PROXY.pattern
 
 
 def test_the_role_writes_the_keys_that_the_program_knows(program):
