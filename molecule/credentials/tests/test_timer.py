@@ -39,7 +39,8 @@ def test_rotated_passwords_are_on_all_machines(good):
     good.rotate("SHARED-01", "WORKER-01")
     said = good.good()
     good.delivered()
-    assert re.findall("^.*updated.*$", said, re.MULTILINE) == [
+    # The hosts come in the order in which they were done.
+    assert sorted(re.findall("^.*updated.*$", said, re.MULTILINE)) == [
         "node1: updated SHARED-01; notified reader.service",
         "node2: updated SHARED-01, WORKER-01; notified reader.service",
     ]
