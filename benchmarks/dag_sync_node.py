@@ -248,7 +248,7 @@ class Node:
 
 
 def settings(link: str, url: str, *, gate: bool) -> dict[str, Any]:
-    """Return settings as the role writes them, with its defaults."""
+    """Return what the role writes with its defaults, but for what is off."""
     return {
         "repository": url,
         "ref": "main",
@@ -256,19 +256,8 @@ def settings(link: str, url: str, *, gate: bool) -> dict[str, Any]:
         "link": link,
         "private_key": str(PLACE / "id"),
         "known_hosts": str(PLACE / "known_hosts"),
-        "token_user": "",
-        "token_file": "",
-        "ca_file": "",
-        "proxy": "",
-        "depth": 0,
-        "submodules": True,
-        "allowed_signers": "",
-        "openpgp_keys": "",
         "gate_python": str(GATE) if gate else "",
         "gate_exclude": ["tests/*"],
-        "gate_command": [],
-        "gate_timeout_seconds": 300,
-        "metrics_file": "",
         "splay_seconds": 0,
         "timeout_seconds": 600,
         "keep_releases": 5,

@@ -7,7 +7,6 @@ import re
 import secrets
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -266,14 +265,9 @@ class Lab:
         """Return the time of a node, at the beginning of a second in which nothing was done yet."""
         return self[name].check_output("sleep 1.1; date +%s")
 
-    @staticmethod
-    def wait(condition, what, seconds=SECONDS):
+    def wait(self, condition, what, seconds=SECONDS):
         """Return what a condition gives as soon as that is something."""
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, f"there was not {what} in {seconds} s"
-            time.sleep(0.5)
-        return found
+        return self.cluster.wait(condition, seconds, what)
 
 
 @pytest.fixture(scope="session")

@@ -149,8 +149,26 @@ KINDS = {
 }
 
 
+# What a settings file may leave out, and what that means.
+OPTIONAL = {
+    "token_user": "",
+    "token_file": "",
+    "ca_file": "",
+    "proxy": "",
+    "depth": 0,
+    "submodules": True,
+    "allowed_signers": "",
+    "openpgp_keys": "",
+    "gate_python": "",
+    "gate_exclude": [],
+    "gate_command": [],
+    "gate_timeout_seconds": 300,
+    "metrics_file": "",
+}
+
+
 class Settings:
-    """What the settings file holds: each of these keys, and no other."""
+    """What the settings file holds: these keys, and no other."""
 
     repository: str
     ref: str
@@ -192,6 +210,7 @@ class Settings:
             raise MisconfiguredError(f"{path} is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise MisconfiguredError(f"{path} does not hold one JSON object")
+        values = OPTIONAL | values
         kinds = cls.__annotations__
         if unknown := sorted(values.keys() - kinds.keys()):
             raise MisconfiguredError(f"{path}: unknown key {unknown[0]!r}")
@@ -278,7 +297,7 @@ def kind_of(value: object) -> str:
 
 def is_over_ssh(url: str) -> bool:
     """Whether git runs ssh for this repository."""
-    return not url.startswith(("/", "file://", "https://"))
+    return not is_local(url) and not url.startswith("https://")
 
 
 def execute(
@@ -533,29 +552,21 @@ class Repository:
 
     def obtain_commit(self, at: Path, url: str, sha: str, name: str) -> None:
         """Have a commit here; without network when it is."""
-        if self.has_commit(at, sha):
+        if self.has(at, sha, "commit"):
             return
         # Not every server gives a commit by its sha; then the history that has it.
         with contextlib.suppress(UnreachableError):
             self.fetch(at, url, f"+{sha}:{name}")
-        if not self.has_commit(at, sha):
+        if not self.has(at, sha, "commit"):
             everything = (f"+refs/heads/*:{name}-heads/*", f"+refs/tags/*:{name}-tags/*")
             self.fetch(at, url, *everything, depth=0)
-        if not self.has_commit(at, sha):
+        if not self.has(at, sha, "commit"):
             raise MisconfiguredError(f"{url} has no commit {sha}")
 
-    def has_commit(self, at: Path, sha: str) -> bool:
-        """Whether a commit needs no network."""
+    def has(self, at: Path, sha: str, kind: str) -> bool:
+        """Whether a commit or a tree needs no network."""
         try:
-            self.git("cat-file", "-e", f"{sha}^{{commit}}", GIT_DIR=at)
-        except GitError:
-            return False
-        return True
-
-    def has_tree(self, at: Path, tree: str) -> bool:
-        """Whether a tree is here."""
-        try:
-            self.git("cat-file", "-e", f"{tree}^{{tree}}", GIT_DIR=at)
+            self.git("cat-file", "-e", f"{sha}^{{{kind}}}", GIT_DIR=at)
         except GitError:
             return False
         return True
@@ -785,7 +796,7 @@ def additions(release: Path, tracked: dict[str, str]) -> list[str]:
 
     Also what git does not see: empty folders, pipes, whatever is below a `.git`.
     """
-    folders = {"."} | {path for path, mode in tracked.items() if mode == GITLINK}
+    folders = {path for path, mode in tracked.items() if mode == GITLINK}
     for path in tracked:
         while (path := os.path.dirname(path)) and path not in folders:  # noqa: PTH120 - a name
             folders.add(path)
@@ -795,11 +806,8 @@ def additions(release: Path, tracked: dict[str, str]) -> list[str]:
         with os.scandir(release / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if path in folders:
-                        left.append(path)
-                    elif path not in tracked:
-                        found.append(path)
+                if path in folders and entry.is_dir(follow_symlinks=False):
+                    left.append(path)
                 elif path not in tracked:
                     found.append(path)
     return sorted(found)
@@ -1016,7 +1024,7 @@ def python_problem(path: Path) -> str | None:
 
 
 def config_problem(path: Path) -> str | None:
-    """Parse a file as rax.config does."""
+    """Parse a file with the loader of rax.config, which need not be here."""
     import yaml
 
     try:
@@ -1352,7 +1360,7 @@ class Node:
 
         def restore(at: Path) -> str:
             tree = known.get("tree")
-            if not tree or not self.repository.has_tree(at, tree):
+            if not tree or not self.repository.has(at, tree, "tree"):
                 self.repository.obtain(at, sha)
                 tree = self.repository.tree(at, sha)
                 self.repository.keep(at, sha, tree)
@@ -1373,9 +1381,9 @@ class Node:
 
     def require_signature(self, sha: str) -> None:
         """Refuse a release that came here under other terms and is signed by nobody allowed."""
-        signers = self.signers()
         if not self.settings.signed:
             return
+        signers = self.signers()
         before, tag = self.state.release(sha).get("signed") or (None, None)
         # What a tag alone vouches for is published under that tag alone, or by a person.
         if before == signers and (not tag or tag == self.refname or self.state["pinned"] == sha):

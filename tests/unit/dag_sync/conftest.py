@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,16 @@ def first(remote, node):
     sha = remote.commit("one")
     node.run()
     return sha
+
+
+@pytest.fixture
+def wait_until():
+    """Return a function that waits for a condition, and returns whether it holds."""
+
+    def wait(condition):
+        end = time.monotonic() + 5
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.02)
+        return condition()
+
+    return wait

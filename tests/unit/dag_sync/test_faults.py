@@ -272,16 +272,9 @@ def alive(pid):
         return False
 
 
-def wait_until(condition):
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
 @pytest.mark.remotes("local")
 @pytest.mark.parametrize("ended_by", ["time-out", "SIGTERM", "SIGKILL"])
-def test_hung_remote(remote, node, first, tmp_path, ended_by):
+def test_hung_remote(remote, node, first, tmp_path, wait_until, ended_by):
     """The run ends within its time or when told to, and takes its children with it."""
     pids = tmp_path / "pids"
     # After kill -9 nobody is left to end ssh; it does so itself, with git gone from its pipe.

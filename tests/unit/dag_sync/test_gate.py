@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -354,15 +353,8 @@ def lives(marker):
     return False
 
 
-def wait_until(condition):
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
 @pytest.mark.parametrize("child", ["sleep 61.5 &", "setsid sleep 61.5 & sleep 0.2"])
-def test_gate_command_leaves_a_child(remote, node, first, child):
+def test_gate_command_leaves_a_child(remote, node, first, wait_until, child):
     """The run does not wait for it, and it does not outlive the gate."""
     own(node, child)
     sha = remote.commit("two")
@@ -372,7 +364,7 @@ def test_gate_command_leaves_a_child(remote, node, first, child):
 
 
 @pytest.mark.parametrize("what", ["gate_command", "gate_python"])
-def test_gate_timeout(remote, node, first, what):
+def test_gate_timeout(remote, node, first, wait_until, what):
     """It is killed with all that it started, and the link stays."""
     script = "sleep 62.5 & sleep 62.5"
     if what == "gate_command":

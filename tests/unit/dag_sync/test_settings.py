@@ -292,3 +292,10 @@ def test_the_role_writes_the_keys_that_the_program_knows(program):
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     keys = list(program.Settings.__annotations__)
     assert list(variables["__dag_sync_settings"]) == keys
+
+
+def test_the_refresh_writes_the_keys_that_it_must(program):
+    """It follows a repository with the same program, and leaves out what is optional."""
+    variables = yaml.safe_load((ROLE.parent / "refresh_schedule/vars/main.yml").read_text())
+    keys = program.Settings.__annotations__.keys() - program.OPTIONAL.keys()
+    assert variables["__refresh_schedule_checkout_settings"].keys() == keys
