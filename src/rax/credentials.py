@@ -13,31 +13,45 @@ Its password is a plain string, but what prints a credential does not print it:
 >>> print(f"connecting with {credential}")
 connecting with Credential('EBI-ETL-DEV-01', user='etl', host='db.example.com', pass='***')
 
-Every call reads the file, so that a process of any age gets the newest password.
-``RAX_CREDENTIALS_DIR`` names another directory than ``/etc/airflow/credentials``.
+Every call looks at the file, so that a process of any age gets the newest password; what was read
+serves until the file changes. In a process that has loaded Airflow, its secrets masker is given the
+password, so that the log of a task that prints it has ``***``. What a task forks cannot tell the
+supervisor, which writes that log: there, ask for the credential in the task itself first.
+
+Settings:
+
+``RAX_CREDENTIALS_DIR``
+    another directory than ``/etc/airflow/credentials``
+``RAX_CREDENTIALS_MAX_AGE``
+    how long ago the vault may have confirmed a credential: seconds, or ``90m``, ``12h``, ``7d``;
+    0 or nothing is no limit
+``RAX_CREDENTIALS_STALE``
+    what happens to an older one: ``raise`` a StaleCredentialError (the default), or ``warn``
 """
 
-import contextlib
-import errno
-import json
 import os
-import re
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rax.errors import CredentialNotFoundError, InsecureCredentialError, MalformedCredentialError
+from rax import _credential_files, _masking
+from rax._connections import connection_fields
+from rax._masking import secret_values
 
-__all__ = ["Credential", "get_credentials", "list_credentials"]
+if TYPE_CHECKING:
+    from datetime import timedelta
 
-_DEFAULT_DIRECTORY = "/etc/airflow/credentials"
-# A safe file name, as the module that writes the files has it.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FIELDS = ("user", "pass", "host", "url", "description", "metadata")
-# How often one looks at a directory that is replaced meanwhile.
-_ATTEMPTS = 5
+    from airflow.sdk import Connection
+
+__all__ = [
+    "Credential",
+    "connection_fields",
+    "credential_age",
+    "get_credentials",
+    "list_credentials",
+    "secret_values",
+]
 
 
 class Credential(Mapping[str, Any]):
@@ -53,7 +67,7 @@ class Credential(Mapping[str, Any]):
     def __init__(self, name: str, values: Mapping[str, Any]) -> None:
         """Hold a copy of the values; get_credentials() has checked them."""
         self.name = name
-        self._values = {**values, "metadata": MappingProxyType(dict(values["metadata"]))}
+        self._values = {**values, "metadata": _frozen(values["metadata"])}
 
     def __getitem__(self, key: str) -> Any:
         """Return one field."""
@@ -84,9 +98,80 @@ class Credential(Mapping[str, Any]):
         """Pickle the name alone."""
         return get_credentials, (self.name,)
 
+    def uri(
+        self,
+        scheme: str,
+        *,
+        database: str | int | None = None,
+        port: int | None = None,
+        query: Mapping[str, str | int | Sequence[str]] | None = None,
+    ) -> str:
+        """Return ``scheme://user:password@host:port/database?query``, each part quoted for URLs.
 
-def get_credentials(name: str) -> Credential:
+        The result is a plain string with the password in it: don't print, log or return it.
+
+        ``database`` is the path: a database, an AMQP virtual host, a path of HTTP, the number of a
+        Redis database. Its default is ``metadata.database``, else ``metadata.schema``, and
+        ``""`` is none. The default of ``port`` is ``metadata.port``. A user or password that is
+        empty is left out.
+
+        Raises MalformedCredentialError when host, port or database cannot be in such a URL, and
+        RaxError when an argument is none.
+
+        >>> credential = get_credentials("EBI-ETL-DEV-01")
+        >>> credential.uri("postgresql+psycopg2", database="ebi", query={"sslmode": "require"})
+        'postgresql+psycopg2://etl:hunter2@db.example.com:5432/ebi?sslmode=require'
+        >>> credential.uri("amqp", database="/", port=5672)
+        'amqp://etl:hunter2@db.example.com:5672/%2F'
+        """
+        from rax._connections import uri
+
+        return uri(self, scheme, database, port, query)
+
+    def connection(self, conn_type: str | None = None) -> "Connection":
+        """Return an Airflow connection, made by connection_fields(); its id is the name.
+
+        Its own repr has the password in it, as that of all of Airflow's connections. Imports
+        Airflow, and raises what connection_fields() raises.
+        """
+        import json
+
+        from airflow.sdk import Connection
+
+        fields = connection_fields(self, conn_type)
+        extra = fields.pop("extra")
+        return Connection(conn_id=self.name, extra=json.dumps(extra) if extra else None, **fields)
+
+
+class _Held:
+    """A credential that was read, until its file changes."""
+
+    __slots__ = ("audience", "credential", "identity", "path")
+
+    def __init__(self, path: str, file: _credential_files.File, credential: Credential) -> None:
+        self.path = path
+        self.identity = file.identity
+        self.credential = credential
+        # Those that have been told its secrets.
+        self.audience: tuple[Any, ...] | None = None
+
+
+# By directory and name. Only whole entries are put and got: threads need no lock, and a fork finds
+# none held.
+_held: dict[tuple[str, str], _Held] = {}
+
+
+def get_credentials(name: str, *, max_age: "float | timedelta | None" = None) -> Credential:
     """Return the newest credential of that name.
+
+    ``max_age``, in seconds or as a timedelta, is how long ago the vault may have confirmed the
+    credential at most; it counts instead of ``RAX_CREDENTIALS_MAX_AGE``, and ``math.inf`` is no
+    limit.
+
+    Raises CredentialNotFoundError (UnreadableCredentialError where this account may not look),
+    InsecureCredentialError by libpq's rule for private keys (owned by this account and at most
+    0600, or by root and at most 0640), MalformedCredentialError, StaleCredentialError, or
+    RaxError for a setting that makes no sense.
 
     >>> get_credentials("EBI-ETL-DEV-1")
     Traceback (most recent call last):
@@ -94,150 +179,65 @@ def get_credentials(name: str) -> Credential:
     rax.errors.CredentialNotFoundError: no credential 'EBI-ETL-DEV-1' in ...: \
 it has EBI-ETL-DEV-01
     """
-    directory = _directory()
-    if not _NAME.fullmatch(name):
-        raise CredentialNotFoundError(f"{name!r} is not the name of a credential")
-    # Nothing that this frame holds when it raises has the file's content in it, and no
-    # JSONDecodeError, which keeps the whole document, becomes the context of the error.
-    values, problem = _parse(_read(directory, name))
-    if values is None:
-        raise MalformedCredentialError(f"{directory / name}.json: {problem}")
-    return Credential(name, values)
+    directory = os.environ.get("RAX_CREDENTIALS_DIR") or _credential_files.DEFAULT_DIRECTORY
+    held = _held.get((directory, name))
+    if held is None or not _is_current(held):
+        held = _read(directory, name)
+    audience = _masking.audience()
+    if held.audience != audience and _masking.tell(held.credential):
+        held.audience = audience
+    if max_age is not None or os.environ.get("RAX_CREDENTIALS_MAX_AGE"):
+        from rax import _freshness
+
+        _freshness.check(Path(directory), name, max_age)
+    return held.credential
 
 
 def list_credentials() -> list[str]:
-    """Return the names of the credentials that this node has, sorted."""
-    directory = _directory()
+    """Return the names of the credentials that this node has, sorted.
+
+    Raises CredentialNotFoundError when there is no directory of credentials, and
+    UnreadableCredentialError when this account may not list it.
+    """
+    return _credential_files.names(_credential_files.directory())
+
+
+def credential_age(name: str) -> float | None:
+    """Return how many seconds ago the vault last confirmed a credential.
+
+    None means that it is unknown: the refresh's status file, ``<directory>.status.json``, is not
+    there, damaged, not to be read or not to be trusted, does not have the name, or has a time that
+    is still to come. Whether the credential itself can be read makes no difference.
+    """
+    from rax import _freshness
+
+    _credential_files.check_name(name)
+    return _freshness.age(_credential_files.directory(), name)
+
+
+def _is_current(held: _Held) -> bool:
     try:
-        files = _list(directory)
-    except OSError as error:
-        raise CredentialNotFoundError(f"{directory}: {error.strerror}{_advice(error)}") from None
-    names = (file.removesuffix(".json") for file in files if file.endswith(".json"))
-    return sorted(filter(_NAME.fullmatch, names))
-
-
-def _directory() -> Path:
-    return Path(os.environ.get("RAX_CREDENTIALS_DIR") or _DEFAULT_DIRECTORY)
-
-
-def _read(directory: Path, name: str) -> bytes:
-    """Read the file through one descriptor, which is checked before it is read."""
-    path = directory / f"{name}.json"
-    try:
-        descriptor = _open(directory, name)
-    except FileNotFoundError:
-        raise CredentialNotFoundError(
-            f"no credential {name!r} in {directory}: {_available()}"
-        ) from None
-    except OSError as error:
-        # ELOOP of a link, ENXIO of a socket.
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise InsecureCredentialError(f"{path}: is not a regular file") from None
-        raise CredentialNotFoundError(f"{path}: {error.strerror}{_advice(error)}") from None
-    try:
-        problem = _insecure(os.fstat(descriptor))
-        if problem:
-            raise InsecureCredentialError(f"{path}: {problem}")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-# A refresh replaces the whole directory, and removes the one before. Whoever has just resolved
-# the link to that one may find it gone, or emptied, and looks again.
-
-
-def _open(directory: Path, name: str) -> int:
-    """Open the file in the directory that is published now."""
-    # O_NONBLOCK: opening a FIFO would wait for its writer.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    for _ in range(_ATTEMPTS):
-        folder = _open_directory(directory)
-        try:
-            return os.open(f"{name}.json", flags, dir_fd=folder)
-        except FileNotFoundError:
-            if _is_published(folder, directory):
-                raise
-        finally:
-            os.close(folder)
-    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
-
-
-def _list(directory: Path) -> list[str]:
-    """List the files of the directory that is published now."""
-    for _ in range(_ATTEMPTS):
-        folder = _open_directory(directory)
-        try:
-            files = os.listdir(folder)  # noqa: PTH208 - of a descriptor
-            if _is_published(folder, directory):
-                return files
-        finally:
-            os.close(folder)
-    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
-
-
-def _open_directory(directory: Path) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(FileNotFoundError):
-            return os.open(directory, flags)
-    return os.open(directory, flags)
-
-
-def _is_published(folder: int, directory: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(folder), directory.stat())
-    except FileNotFoundError:
+        # Through the directory that is published now, and without following a link.
+        return _credential_files.identity(os.lstat(held.path)) == held.identity
+    except OSError:
         return False
 
 
-def _insecure(status: os.stat_result) -> str | None:
-    """Say what is wrong with the file: the rule of libpq for private keys."""
-    mode = stat.S_IMODE(status.st_mode)
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if status.st_uid == 0:
-        allowed = 0o640
-    elif status.st_uid == os.geteuid():
-        allowed = 0o600
-    else:
-        return f"belongs to the user id {status.st_uid}, neither to root nor to this process"
-    if mode & ~allowed:
-        return f"has the mode {mode:04o}, wider than {allowed:04o}; refresh the credentials"
-    return None
+def _read(directory: str, name: str) -> _Held:
+    _held.pop((directory, name), None)
+    file = _credential_files.read(Path(directory), name)
+    path = f"{directory}/{name}{_credential_files.SUFFIX}"
+    held = _Held(path, file, Credential(name, file.values))
+    if file.identity is not None:
+        _held[directory, name] = held
+    return held
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
-    """Return the fields, or None and what is wrong, without a word of the content."""
-    try:
-        document = json.loads(content)
-    except UnicodeDecodeError:
-        return None, "is not UTF-8"
-    except json.JSONDecodeError as error:
-        return None, f"is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
-    if not isinstance(document, dict):
-        return None, "is not a JSON object"
-    for key in _FIELDS:
-        kind, article = (dict, "an object") if key == "metadata" else (str, "a string")
-        if key not in document:
-            return None, f"{key} is missing"
-        if not isinstance(document[key], kind):
-            return None, f"{key} is not {article}"
-    return {key: document[key] for key in _FIELDS}, ""
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _available() -> str:
-    names = list_credentials()
-    if not names:
-        return "it is empty"
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"it has {', '.join(names[:20])}{more}"
-
-
-def _advice(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return " (tasks run as the user airflow; a person must be in its group)"
-    if isinstance(error, FileNotFoundError):
-        return " (has refresh_credentials.yml run for this node?)"
-    return ""
+# What a process has told its maskers and its supervisor is not what its child has told its own.
+os.register_at_fork(after_in_child=_held.clear)

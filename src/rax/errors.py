@@ -10,12 +10,24 @@ class CredentialNotFoundError(RaxError):
     """This node has no credential of that name, or this account may not read it."""
 
 
+class UnreadableCredentialError(CredentialNotFoundError):
+    """The credentials, or the one of that name, are there, and this account may not read them."""
+
+
 class InsecureCredentialError(RaxError):
     """The file of a credential could have been read or written by others."""
 
 
 class MalformedCredentialError(RaxError):
     """The file of a credential does not hold a credential."""
+
+
+class StaleCredentialError(RaxError):
+    """The vault has not confirmed a credential for longer than the settings allow."""
+
+
+class StaleCredentialWarning(UserWarning):
+    """The same, where the settings only warn."""
 
 
 class ConfigNotFoundError(RaxError):
@@ -31,4 +43,24 @@ class ReleaseNotFoundError(RaxError):
 
 
 class AlertError(RaxError):
-    """An alert could not be sent, or is not one that PagerDuty would take."""
+    """An alert could not be sent, is none that PagerDuty would take, or its spool is unusable."""
+
+
+class WorkflowError(RaxError):
+    """A workflow is not put together as check → task → summary, or is asked for what it lacks."""
+
+
+class CheckError(RaxError):
+    """What a workflow needs does not answer, is not fresh or has no room."""
+
+
+class CountsDifferError(RaxError):
+    """Source and target do not hold the same numbers of rows."""
+
+
+class RunFailedError(RaxError):
+    """Something in a run has failed: its summary ends with this, so that the run fails too."""
+
+
+class CommandError(RaxError):
+    """A command of ``rax`` cannot do what it was asked."""

@@ -5,6 +5,7 @@ import copy
 import itertools
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import re
@@ -15,16 +16,21 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from rax import _file_identity
 from rax.credentials import Credential, get_credentials, list_credentials
 from rax.errors import (
     CredentialNotFoundError,
     InsecureCredentialError,
     MalformedCredentialError,
     RaxError,
+    UnreadableCredentialError,
 )
 
 NAME = "EBI-ETL-DEV-01"
@@ -57,6 +63,12 @@ def folder(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def always_settled(monkeypatch):
+    """Let a file be cached that was written just now."""
+    monkeypatch.setattr(_file_identity, "_SETTLED_NS", -(10**18))
 
 
 @pytest.fixture
@@ -94,9 +106,11 @@ def test_odd_values_arrive_unchanged(folder, value):
 
 def owned_by(uid, file, monkeypatch):
     """Let fstat say that the file belongs to uid, and this process to 12345."""
-    status = list(file.stat())
+    real = file.stat()
+    status = list(real)
     status[stat.ST_UID] = uid
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(status))
+    times = {"st_mtime_ns": real.st_mtime_ns, "st_ctime_ns": real.st_ctime_ns}
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(status, times))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
 
@@ -153,6 +167,7 @@ def test_non_regular(folder, make):
         get_credentials(NAME)
 
 
+@pytest.mark.usefixtures("always_settled")
 def test_rotate_live(folder, file):
     """The new value without a restart, even where size and times are those of the old file."""
     times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
@@ -163,20 +178,38 @@ def test_rotate_live(folder, file):
     assert get_credentials(NAME)["pass"] == SECRET[::-1]
 
 
+def read_while_it_flips(results):
+    """Read 2,500 times; say what went wrong, and of how many sets the credentials were."""
+    try:
+        read = [get_credentials(NAME) for _ in range(2_500)]
+    except Exception as error:
+        results.put(("error", repr(error)))
+        return
+    torn = [one for one in read if not one["user"] == one["pass"] == one["url"]]
+    results.put((f"{len(torn)} are torn" if torn else "fine", len({one["user"] for one in read})))
+
+
 @pytest.mark.timeout(60)
 def test_read_during_flip(tmp_path, monkeypatch):
-    """No error in 10,000 reads while generations are published and removed."""
+    """No error in 10,000 reads of four processes while generations are published and removed."""
     link = tmp_path / "credentials"
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(link))
     publisher = subprocess.Popen([sys.executable, "-c", FLIP, tmp_path], stdout=subprocess.PIPE)
+    fork = multiprocessing.get_context("fork")
+    results = fork.SimpleQueue()
+    readers = [fork.Process(target=read_while_it_flips, args=(results,)) for _ in range(4)]
     try:
         publisher.stdout.readline()
-        read = [get_credentials(NAME) for _ in range(10_000)]
+        for reader in readers:
+            reader.start()
+        found = [results.get() for _ in readers]
+        for reader in readers:
+            reader.join()
     finally:
         publisher.kill()
         publisher.communicate()
-    assert all(credential["user"] == credential["pass"] for credential in read)
-    assert len({credential["user"] for credential in read}) > 10, "none was published meanwhile"
+    assert [outcome for outcome, _ in found] == ["fine"] * 4
+    assert all(sets > 10 for _, sets in found), "none was published meanwhile"
 
 
 FLIP = f"""
@@ -310,6 +343,14 @@ def test_32_threads():
     assert all(credential == found[0] for credential in found)
 
 
+@pytest.mark.usefixtures("always_settled", "file")
+def test_32_threads_share_one_object():
+    with ThreadPoolExecutor(32) as threads:
+        first = get_credentials(NAME)
+        found = list(threads.map(lambda _: get_credentials(NAME), range(640)))
+    assert {id(credential) for credential in found} == {id(first)}
+
+
 @pytest.mark.usefixtures("file")
 def test_repr_log_traceback_pickle(caplog):
     credential = get_credentials(NAME)
@@ -339,6 +380,9 @@ def test_repr_log_traceback_pickle(caplog):
 @pytest.mark.parametrize("content", [
     f'{{"pass": "{SECRET}"'.encode(), f'["{SECRET}"]'.encode(), f"{SECRET}\xff".encode("latin-1"),
     record(host=None), record(**{"pass": [SECRET]}), record(metadata=SECRET), b"",
+    record(**{"pass": SECRET + "\ud800"}),
+    f'{{"pass": "{SECRET}", "metadata": {"[" * 100_000}'.encode(),
+    f'{{"pass": "{SECRET}", "metadata": {"9" * 5000}}}'.encode(),
 ])  # fmt: skip
 def test_malformed_content_is_not_shown(folder, content):
     """Neither by the message nor by anything that a reporter of errors could collect."""
@@ -361,6 +405,9 @@ def test_malformed_content_is_not_shown(folder, content):
     (b"[]", "is not a JSON object"),
     (b"\xff", "is not UTF-8"),
     (b'{"user": }', "is not JSON: line 1, column 10: Expecting value"),
+    (b"[" * 100_000, "is not JSON: a number has too many digits, or it is nested too deeply"),
+    (b'{"user": ' + b"9" * 5000 + b"}", "is not JSON: a number has too many digits"),
+    (record(description="\udcff"), "has half a character"),
 ])  # fmt: skip
 def test_malformed_messages(folder, fields, message):
     write(folder / f"{NAME}.json", fields)
@@ -370,7 +417,7 @@ def test_malformed_messages(folder, fields, message):
 
 @pytest.mark.parametrize("name", [
     "../outside", "/etc/shadow", "a/b", "..", ".", "", ".hidden", "a\0b", "a\nb", "\ud800",
-    "a/../b", "a b", "-a",
+    "a/../b", "a b", "-a", None, 7,
 ])  # fmt: skip
 def test_path_traversal(folder, name):
     write(folder.parent / "outside.json", record())
@@ -420,8 +467,9 @@ def test_an_account_that_may_not_read(monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(CredentialNotFoundError, match=r"Permission denied .*user airflow"):
-        get_credentials(NAME)
+    for call in (list_credentials, lambda: get_credentials(NAME)):
+        with pytest.raises(UnreadableCredentialError, match=r"Permission denied .*user airflow"):
+            call()
 
 
 @pytest.mark.usefixtures("file")
@@ -435,3 +483,220 @@ def test_descriptors_are_closed(folder):
         with contextlib.suppress(RaxError):
             get_credentials(name)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_nested_metadata_cannot_be_changed_either(folder):
+    write(folder / f"{NAME}.json", record(metadata={"extra": {"a": [1, {"b": 2}]}}))
+    extra = get_credentials(NAME)["metadata"]["extra"]
+    assert extra["a"][1]["b"] == 2
+    for change in (lambda: extra.update(a=1), lambda: extra["a"].append(1)):
+        with pytest.raises(AttributeError):
+            change()
+    with pytest.raises(TypeError):
+        extra["a"][1]["b"] = 3
+
+
+# The cache
+
+
+@pytest.mark.usefixtures("always_settled", "file")
+def test_a_file_is_read_once(monkeypatch):
+    first = get_credentials(NAME)
+    monkeypatch.setattr(os, "open", None)
+    assert get_credentials(NAME) is first
+
+
+def test_a_change_right_after_a_read_is_seen(file, monkeypatch):
+    """Within one tick of its clock, all times of a file are still those of what was read."""
+    monkeypatch.setattr(_file_identity, "identity", lambda status: status[:7])
+    write(file, record(**{"pass": "first"}))
+    for value in ("first", "other"):
+        with file.open("r+") as opened:
+            opened.write(json.dumps(record(**{"pass": value})))
+        assert get_credentials(NAME)["pass"] == value
+
+
+@pytest.mark.usefixtures("always_settled")
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda file: file.chmod(0o644), "has the mode 0644"),
+        (lambda file: file.chmod(0o602), "has the mode 0602"),
+        (lambda file: (file.rename(f"{file}.1"), file.symlink_to(f"{file}.1")), "not a regular"),
+        (lambda file: (file.unlink(), file.mkdir()), "not a regular file"),
+    ],
+)
+def test_a_cached_file_is_checked_again_when_it_is_spoiled(file, spoil, problem):
+    assert get_credentials(NAME)["pass"] == SECRET
+    spoil(file)
+    with pytest.raises(InsecureCredentialError, match=problem):
+        get_credentials(NAME)
+
+
+@pytest.mark.usefixtures("always_settled", "file")
+def test_another_account_is_not_served_from_the_cache(monkeypatch):
+    get_credentials(NAME)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    if os.getuid() == 0:
+        # Root's file, of mode 0600, which only the check of the mode lets pass here.
+        monkeypatch.setattr(os, "open", refusing(PermissionError(13, "Permission denied")))
+        with pytest.raises(UnreadableCredentialError):
+            get_credentials(NAME)
+    else:
+        with pytest.raises(InsecureCredentialError, match="belongs to the user id"):
+            get_credentials(NAME)
+
+
+def refusing(error):
+    def refuse(*_args, **_kwargs):
+        raise error
+
+    return refuse
+
+
+@pytest.mark.usefixtures("always_settled")
+def test_a_revoked_credential_is_gone_at_once(folder, file):
+    get_credentials(NAME)
+    file.unlink()
+    with pytest.raises(CredentialNotFoundError, match="it is empty"):
+        get_credentials(NAME)
+    folder.rmdir()
+    with pytest.raises(CredentialNotFoundError, match=r"has refresh_credentials\.yml run"):
+        get_credentials(NAME)
+
+
+@pytest.mark.usefixtures("always_settled")
+def test_a_flip_of_the_directory_is_seen(generations):
+    for number in range(5):
+        assert get_credentials(NAME)["user"] == str(number)
+        generations()
+
+
+@pytest.mark.usefixtures("always_settled", "file")
+def test_directories_are_told_apart(tmp_path, monkeypatch):
+    get_credentials(NAME)
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other / f"{NAME}.json", record(user="other"))
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(other))
+    assert get_credentials(NAME)["user"] == "other"
+    # A relative one is that of the folder which the process is in.
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", "credentials")
+    for user in ("first", "second"):
+        here = tmp_path / user / "credentials"
+        here.mkdir(parents=True)
+        write(here / f"{NAME}.json", record(user=user))
+        monkeypatch.chdir(here.parent)
+        assert get_credentials(NAME)["user"] == user
+
+
+# Forks
+
+
+def in_a_fork(call):
+    """Return what the call returns in a fork of this process, or the text of its error."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            result = call()
+        except BaseException as error:
+            result = repr(error)
+        os.write(writer, json.dumps(result).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        result = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    return result
+
+
+@pytest.mark.usefixtures("always_settled")
+def test_a_fork_sees_a_rotation_that_its_parent_has_not(file):
+    get_credentials(NAME)
+    write(file, record(**{"pass": "new"}))
+    assert in_a_fork(lambda: get_credentials(NAME)["pass"]) == "new"
+    assert get_credentials(NAME)["pass"] == "new"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_fork_while_threads_read(file, monkeypatch, settled):
+    """Whatever the threads hold at that moment, the child does not wait for it."""
+    if settled:
+        monkeypatch.setattr(_file_identity, "_SETTLED_NS", -(10**18))
+    over = threading.Event()
+
+    def read():
+        while not over.is_set():
+            get_credentials(NAME)
+            list_credentials()
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        found = [in_a_fork(lambda: get_credentials(NAME)["pass"]) for _ in range(20)]
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert found == [SECRET] * 20
+    assert file.exists()
+
+
+# Anything
+
+ANY_FOLDER = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+SCALAR = TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+
+
+@ANY_FOLDER
+@given(
+    fields=st.fixed_dictionaries(
+        {
+            **dict.fromkeys(["user", "pass", "host", "url", "description"], TEXT),
+            "metadata": st.dictionaries(TEXT, SCALAR),
+        }
+    ),
+    ascii_only=st.booleans(),
+)
+def test_any_credential_arrives_unchanged(folder, fields, ascii_only):
+    content = json.dumps(fields, ensure_ascii=ascii_only).encode()
+    write(folder / f"{NAME}.json", content)
+    credential = get_credentials(NAME)
+    assert dict(credential) == fields
+    assert dict(pickle.loads(pickle.dumps(credential))) == fields  # noqa: S301 - its own pickle
+    shown = f"{credential}".replace(repr(fields["user"]), "").replace(repr(fields["host"]), "")
+    assert shown == f"Credential({NAME!r}, user=, host=, pass='***')"
+
+
+@ANY_FOLDER
+@given(content=st.binary() | TEXT.map(str.encode) | st.recursive(
+    SCALAR | st.none(), lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_other_content_is_malformed(folder, content):
+    write(folder / f"{NAME}.json", content)
+    with pytest.raises(MalformedCredentialError, match=re.escape(f"{NAME}.json: ")) as caught:
+        get_credentials(NAME)
+    assert caught.value.__context__ is None
+
+
+@ANY_FOLDER
+@given(name=st.text() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True))
+def test_any_name_is_read_or_refused(folder, name):
+    outside = {*folder.parent.iterdir()}
+    with contextlib.suppress(OSError, ValueError):
+        write(folder / f"{name}.json", record(user=name))
+    try:
+        assert get_credentials(name)["user"] == name
+        assert name in list_credentials()
+    except CredentialNotFoundError as error:
+        assert repr(name) in str(error) or "File name too long" in str(error)  # noqa: PT017 - either way
+    for path in [*folder.iterdir()]:
+        path.unlink()
+    for path in {*folder.parent.iterdir()} - outside:
+        path.unlink()

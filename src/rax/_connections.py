@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A credential as a URI, and as the fields of an Airflow connection."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rax.errors import MalformedCredentialError, RaxError
+
+if TYPE_CHECKING:
+    from rax.credentials import Credential
+
+# RFC 3986, and _, which names of SQLAlchemy's drivers have.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
+# Several hosts, which PostgreSQL takes, have commas between them.
+_HOST = re.compile(r"[A-Za-z0-9._,-]+")
+# Of version 6, which has two colons at least: db:5432 is none.
+_ADDRESS = re.compile(r"(\[)?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)(?(1)\])")
+# SQLAlchemy 2.0 takes the database of a URL as it is written, and later ones unquote it: so it is
+# written as it is, and what would differ is refused.
+_SQLALCHEMY = ("postgresql", "mysql", "mariadb", "oracle", "mssql")
+_NOT_IN_SQLALCHEMY = re.compile(r"[?%#@\x00-\x1f\x7f]")
+# Here a database is a path, and slashes divide it.
+_PATHS = ("http", "https", "ftp", "ftps", "sftp")
+_URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+[A-Za-z0-9._-]+)*://")
+
+_FIELDS = ("conn_type", "port", "database", "schema")
+
+
+def uri(
+    credential: "Credential",
+    scheme: str,
+    database: str | int | None,
+    port: int | None,
+    query: Mapping[str, str | int | Sequence[str]] | None,
+) -> str:
+    """Build the URI; see Credential.uri()."""
+    from urllib.parse import quote
+
+    # All that may raise comes before the password is in this frame.
+    if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
+        raise RaxError(f"{scheme!r} is not the scheme of a URL, such as 'postgresql+psycopg2'")
+    place = _host(credential)
+    if number := _port(credential, port):
+        place += f":{number}"
+    name = _database(credential) if database is None else str(database)
+    if name:
+        place += f"/{_quoted_database(credential, scheme.lower(), name)}"
+    if query:
+        place += f"?{_query(query)}"
+    userinfo = quote(credential["user"], safe="")
+    if credential["pass"]:
+        userinfo += f":{quote(credential['pass'], safe='')}"
+    return f"{scheme}://{userinfo}@{place}" if userinfo else f"{scheme}://{place}"
+
+
+def connection_fields(credential: "Credential", conn_type: str | None = None) -> dict[str, Any]:
+    """Return the fields of an Airflow connection, all of which JSON can hold.
+
+    ====================  ========================================================================
+    ``conn_type``         the argument, else ``metadata.conn_type``, else the scheme of ``url``
+                          (``postgresql`` is ``postgres`` and ``https`` is ``http`` in Airflow)
+    ``host``              ``host``
+    ``login, password``   ``user``, ``pass``
+    ``schema``            ``metadata.database``, else ``metadata.schema``; a connection of the type
+                          ``http`` has the scheme of ``url`` where there is neither, as Airflow's
+                          hook takes it
+    ``port``              ``metadata.port``
+    ``extra``             all other metadata, as a dict
+    ====================  ========================================================================
+
+    Raises MalformedCredentialError, which names the source and what to set in the vault, when no
+    type is given anywhere, or the port is not one.
+
+    >>> from rax.credentials import get_credentials
+    >>> fields = connection_fields(get_credentials("EBI-ETL-DEV-01"), "postgres")
+    >>> fields["conn_type"], fields["host"], fields["port"], fields["login"], fields["extra"]
+    ('postgres', 'db.example.com', 5432, 'etl', {})
+    """
+    metadata = credential["metadata"]
+    match = _URL_SCHEME.match(credential["url"])
+    scheme = match[1].lower() if match else ""
+    kind = conn_type or metadata.get("conn_type") or scheme
+    if not kind or not isinstance(kind, str):
+        raise MalformedCredentialError(
+            f"{credential.name} does not say which type of connection it is: set conn_type in its "
+            "metadata in the vault, such as conn_type=postgres, or give its url a scheme"
+        )
+    protocol = "https" if kind.lower() == "https" else scheme
+    kind = {"postgresql": "postgres", "https": "http"}.get(kind.lower(), kind).replace("-", "_")
+    schema = _database(credential)
+    if not schema and kind == "http" and protocol in ("http", "https"):
+        # Or else Airflow would send the password over http.
+        schema = protocol
+    return {
+        "conn_type": kind,
+        "host": credential["host"],
+        "login": credential["user"],
+        "password": credential["pass"],
+        "schema": schema,
+        "port": _port(credential, None),
+        "extra": {key: _plain(item) for key, item in metadata.items() if key not in _FIELDS},
+    }
+
+
+def _host(credential: "Credential") -> str:
+    host: str = credential["host"]
+    if match := _ADDRESS.fullmatch(host):
+        return f"[{match[2]}]"
+    if not _HOST.fullmatch(host):
+        advice = "; a port belongs into metadata.port" if ":" in host else ""
+        raise MalformedCredentialError(
+            f"host of {credential.name} cannot be in a URL: it has to be a name, with xn-- for "
+            f"other than ASCII letters, or an address{advice}"
+        )
+    return host
+
+
+def _port(credential: "Credential", port: int | None) -> int | None:
+    given = credential["metadata"].get("port") if port is None else port
+    if given is None or given == "":
+        return None
+    # What was typed into an attribute of the vault may be a text.
+    if isinstance(given, str) and re.fullmatch("[0-9]{1,5}", given):
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 2**16:
+        if port is None:
+            raise MalformedCredentialError(
+                f"metadata.port of {credential.name} is not a number from 1 to 65535"
+            )
+        raise RaxError(f"{port!r} is not a port: give a number from 1 to 65535")
+    return given
+
+
+def _database(credential: "Credential") -> str | None:
+    metadata = credential["metadata"]
+    given = metadata.get("database")
+    if given is None or given == "":
+        given = metadata.get("schema")
+    # Redis counts its databases.
+    return None if given is None or given == "" else str(given)
+
+
+def _quoted_database(credential: "Credential", scheme: str, database: str) -> str:
+    from urllib.parse import quote
+
+    if scheme.partition("+")[0] in _SQLALCHEMY:
+        if _NOT_IN_SQLALCHEMY.search(database):
+            raise MalformedCredentialError(
+                f"the database of {credential.name} has characters that SQLAlchemy does not read "
+                "from a URL: use sqlalchemy.URL.create()"
+            )
+        return database
+    return quote(database, safe="/" if scheme in _PATHS else "")
+
+
+def _query(query: Mapping[str, str | int | Sequence[str]]) -> str:
+    from urllib.parse import quote, urlencode
+
+    return urlencode(query, doseq=True, quote_via=quote, safe="")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of credentials: opened, checked and read while whole sets of them are replaced."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from rax import _file_identity
+from rax._file_identity import Identity
+from rax.errors import (
+    CredentialNotFoundError,
+    InsecureCredentialError,
+    MalformedCredentialError,
+    UnreadableCredentialError,
+)
+
+DEFAULT_DIRECTORY = "/etc/airflow/credentials"
+FIELDS = ("user", "pass", "host", "url", "description", "metadata")
+SUFFIX = ".json"
+
+# A safe file name, as the module that writes the files has it.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# How often one looks at a directory that is replaced meanwhile.
+_ATTEMPTS = 5
+
+
+class File(NamedTuple):
+    """What a file held, and when it has to be read again."""
+
+    values: dict[str, Any]
+    # None: at once.
+    identity: Identity | None
+
+
+def directory() -> Path:
+    """Return the directory of the credentials."""
+    return Path(os.environ.get("RAX_CREDENTIALS_DIR") or DEFAULT_DIRECTORY)
+
+
+def check_name(name: str) -> None:
+    """Raise CredentialNotFoundError for what cannot be the name of a file in the directory."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise CredentialNotFoundError(f"{name!r} is not the name of a credential")
+
+
+def identity(status: os.stat_result) -> Identity:
+    """Return the identity of a file that this account has been allowed to read."""
+    return (_file_identity.identity(status), os.geteuid())
+
+
+def read(folder: Path, name: str) -> File:
+    """Read a credential through one descriptor, which is checked before it is read."""
+    check_name(name)
+    # Nothing that this frame holds when it raises has the file's content in it, and no
+    # JSONDecodeError, which keeps the whole document, becomes the context of the error.
+    file, problem = _read(folder, name)
+    if file is None:
+        raise MalformedCredentialError(f"{folder / name}{SUFFIX}: {problem}")
+    return file
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of the credentials in the directory that is published now, sorted."""
+    try:
+        files = _list(folder)
+    except OSError as error:
+        _raise_unavailable(folder, error)
+    found = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
+    return sorted(filter(_NAME.fullmatch, found))
+
+
+def insecure(status: os.stat_result) -> str | None:
+    """Say what is wrong with a file: the rule of libpq for private keys."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_uid == 0:
+        allowed = 0o640
+    elif status.st_uid == os.geteuid():
+        allowed = 0o600
+    else:
+        return f"belongs to the user id {status.st_uid}, neither to root nor to this process"
+    if mode & ~allowed:
+        return f"has the mode {mode:04o}, wider than {allowed:04o}; refresh the credentials"
+    return None
+
+
+def _read(folder: Path, name: str) -> tuple[File | None, str]:
+    path = folder / f"{name}{SUFFIX}"
+    try:
+        descriptor = _open(folder, path.name)
+    except FileNotFoundError:
+        raise CredentialNotFoundError(
+            f"no credential {name!r} in {folder}: {_available(folder)}"
+        ) from None
+    except OSError as error:
+        # ELOOP of a link, ENXIO of a socket.
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise InsecureCredentialError(f"{path}: is not a regular file") from None
+        _raise_unavailable(path, error)
+    try:
+        status, now = os.fstat(descriptor), time.time_ns()
+        if problem := insecure(status):
+            raise InsecureCredentialError(f"{path}: {problem}")
+        with open(descriptor, "rb", closefd=False) as file:
+            values, problem = _parse(file.read())
+    finally:
+        os.close(descriptor)
+    if values is None:
+        return None, problem or ""
+    return File(values, identity(status) if _file_identity.is_settled(status, now) else None), ""
+
+
+# A refresh replaces the whole directory, and removes the one before. Whoever has just resolved
+# the link to that one may find it gone, or emptied, and looks again.
+
+
+def _open(folder: Path, file: str) -> int:
+    """Open the file in the directory that is published now."""
+    # O_NONBLOCK: opening a FIFO would wait for its writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    for _ in range(_ATTEMPTS):
+        descriptor = _open_directory(folder)
+        try:
+            return os.open(file, flags, dir_fd=descriptor)
+        except FileNotFoundError:
+            if _is_published(descriptor, folder):
+                raise
+        finally:
+            os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
+
+
+def _list(folder: Path) -> list[str]:
+    """List the files of the directory that is published now."""
+    for _ in range(_ATTEMPTS):
+        descriptor = _open_directory(folder)
+        try:
+            files = os.listdir(descriptor)  # noqa: PTH208 - of a descriptor
+            if _is_published(descriptor, folder):
+                return files
+        finally:
+            os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
+
+
+def _open_directory(folder: Path) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(folder, flags)
+    return os.open(folder, flags)
+
+
+def _is_published(descriptor: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
+    """Return the fields, or None and what is wrong, without a word of the content."""
+    try:
+        document = json.loads(content)
+        halves = b"\\u" in content and _has_surrogate(document)
+    except UnicodeDecodeError:
+        return None, "is not UTF-8"
+    except json.JSONDecodeError as error:
+        return None, f"is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError):
+        return None, "is not JSON: a number has too many digits, or it is nested too deeply"
+    if not isinstance(document, dict):
+        return None, "is not a JSON object"
+    for key in FIELDS:
+        kind, article = (dict, "an object") if key == "metadata" else (str, "a string")
+        if key not in document:
+            return None, f"{key} is missing"
+        if not isinstance(document[key], kind):
+            return None, f"{key} is not {article}"
+    if halves:
+        return (
+            None,
+            r"has half a character (an escape from \ud800 to \udfff without its other half)",
+        )
+    return {key: document[key] for key in FIELDS}, ""
+
+
+def _has_surrogate(document: Any) -> bool:
+    # It is no character: neither URLs nor sockets could take it.
+    return re.search("[\ud800-\udfff]", json.dumps(document, ensure_ascii=False)) is not None
+
+
+def _available(folder: Path) -> str:
+    found = names(folder)
+    if not found:
+        return "it is empty"
+    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
+    return f"it has {', '.join(found[:20])}{more}"
+
+
+def _raise_unavailable(path: Path, error: OSError) -> NoReturn:
+    kind, advice = CredentialNotFoundError, ""
+    if isinstance(error, PermissionError):
+        kind = UnreadableCredentialError
+        advice = " (tasks run as the user airflow; a person must be in its group)"
+    elif isinstance(error, FileNotFoundError):
+        advice = " (has refresh_credentials.yml run for this node?)"
+    raise kind(f"{path}: {error.strerror}{advice}") from None
