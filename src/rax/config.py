@@ -15,27 +15,46 @@ Traceback (most recent call last):
     ...
 TypeError: config ebi.flights.daily is read-only
 
+A dataclass checks it and names its types, for the editor too:
+
+>>> from dataclasses import dataclass
+>>> @dataclass(frozen=True)
+... class Target:
+...     table: str
+...     schema: str = "public"
+>>> @dataclass(frozen=True)
+... class Daily:
+...     source: str
+...     target: Target
+...     months: tuple[int, ...]
+>>> get_config("ebi.flights.daily", Daily)
+Daily(source='EBI-ETL-DEV-01', target=Target(table='flights', schema='public'), months=(1, 2, 3))
+
+Files are YAML 1.1: ``no`` and ``off`` are false, ``2026-01-31`` is a date. Keys are texts or whole
+numbers, each of them once. Nothing is put in for ``${…}`` or ``{{…}}``: a config names its
+credentials and never holds one, and find_secrets() reports what looks otherwise.
+
 Where configs are looked for, first match:
 
 1. ``RAX_CONFIG_DIR``: one or more folders, separated by ``:``. A file of the same name in a
-   later folder is merged over the earlier one, mapping by mapping.
+   later folder is merged over the earlier one, mapping by mapping; lists are replaced.
 2. ``RAX_RELEASE_DIR``, which the DAG bundle sets in each task: its folder ``configs``.
 3. The published release, ``/home/airflow/airflow-git-dir/configs``, resolved once in a process.
 """
 
-import functools
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, overload
 
-from rax.errors import ConfigNotFoundError, MalformedConfigError
+from rax import _config_files
+from rax._config_secrets import find_secrets
+from rax._file_identity import Identity, identity
+from rax.errors import ConfigNotFoundError
 
-__all__ = ["Config", "get_config"]
+__all__ = ["Config", "config_files", "find_secrets", "get_config", "list_configs"]
 
-_PUBLISHED = Path("/home/airflow/airflow-git-dir")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_Schema = TypeVar("_Schema")
 
 
 class Config(dict[str, Any]):
@@ -48,7 +67,7 @@ class Config(dict[str, Any]):
 
     def __init__(self, values: Mapping[str, Any], name: str) -> None:
         """Freeze the values; the name is for messages."""
-        super().__init__({key: _freeze(value, f"{name}.{key}") for key, value in values.items()})
+        super().__init__({key: _freeze(value, name, f".{key}") for key, value in values.items()})
         object.__setattr__(self, "_name", name)
 
     def __getattr__(self, key: str) -> Any:
@@ -62,7 +81,8 @@ class Config(dict[str, Any]):
 
     def __missing__(self, key: str) -> NoReturn:
         """Name the config, and the keys that look alike."""
-        raise KeyError(f"config {self._name} has no key {key!r}{_near(str(key), map(str, self))}")
+        near = _config_files.near(str(key), map(str, self))
+        raise KeyError(f"config {self._name} has no key {key!r}{near}")
 
     def _read_only(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise TypeError(f"config {self._name} is read-only")
@@ -75,8 +95,43 @@ class Config(dict[str, Any]):
         return Config, (dict(self), self._name)
 
 
-def get_config(name: str) -> Config:
-    """Return the config of that dotted name.
+class _Held:
+    """A config that was read, until one of its files changes, comes or goes."""
+
+    __slots__ = ("config", "files", "looked_at")
+
+    def __init__(
+        self, config: Config, files: list[Path], looked_at: list[tuple[str, Identity | None]]
+    ) -> None:
+        self.config = config
+        self.files = files
+        # Also where there was no file.
+        self.looked_at = looked_at
+
+
+# By the settings and the name. Only whole entries are put and got: threads need no lock, and a fork
+# finds none held.
+_held: dict[tuple[str | None, str | None, str], _Held] = {}
+
+
+@overload
+def get_config(name: str, schema: None = None) -> Config: ...
+
+
+@overload
+def get_config(name: str, schema: type[_Schema]) -> _Schema: ...
+
+
+def get_config(name: str, schema: type[_Schema] | None = None) -> Config | _Schema:
+    """Return the config of that dotted name, or an instance of the schema that is made of it.
+
+    A schema is a dataclass or a pydantic model. Fields of a dataclass may be texts, numbers, truth
+    values, dates, None, Literal, further dataclasses and models, list, tuple, set, frozenset, dict,
+    Sequence and Mapping of these, and unions. A whole number serves as a float; nothing else is
+    converted. Keys that a dataclass does not have are refused; of a model its own settings decide.
+
+    Raises ConfigNotFoundError, or MalformedConfigError for a file that is no YAML mapping inside of
+    its root and for a config that does not fit the schema: it names each key, and no values.
 
     >>> get_config("ebi.flights.dayly")
     Traceback (most recent call last):
@@ -84,62 +139,75 @@ def get_config(name: str) -> Config:
     rax.errors.ConfigNotFoundError: no config 'ebi.flights.dayly' in ...: \
 did you mean ebi.flights.daily?
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigNotFoundError(
-            f"{name!r} is not the name of a config: folders and file are joined by dots, "
-            "as in 'folder1.folder2.config_name'"
-        )
-    roots = _roots()
+    config = _current(name).config
+    if schema is None:
+        return config
+    from rax._config_schema import build
+
+    return build(schema, config, f"config {name}")
+
+
+def list_configs() -> list[str]:
+    """Return the names of all configs, sorted; what is in their files makes no difference."""
+    named = os.environ.get("RAX_CONFIG_DIR")
+    return _config_files.names(_config_files.roots(named, os.environ.get("RAX_RELEASE_DIR")))
+
+
+def config_files(name: str) -> list[Path]:
+    """Return the files that a config is read from, each merged over those before it.
+
+    Raises what get_config() raises.
+    """
+    return list(_current(name).files)
+
+
+def _current(name: str) -> _Held:
+    named = os.environ.get("RAX_CONFIG_DIR")
+    key = (named, None if named else os.environ.get("RAX_RELEASE_DIR"), name)
+    held = _held.get(key)
+    return held if held is not None and _is_current(held) else _read(*key)
+
+
+def _is_current(held: _Held) -> bool:
+    for path, known in held.looked_at:
+        try:
+            found: Identity | None = identity(os.stat(path))  # noqa: PTH116 - twice as fast
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        except OSError:
+            return False
+        if found != known:
+            return False
+    return True
+
+
+def _read(named: str | None, release: str | None, name: str) -> _Held:
+    _config_files.check_name(name)
+    roots = _config_files.roots(named, release)
     merged: dict[str, Any] | None = None
+    files: list[Path] = []
+    looked_at: list[tuple[str, Identity | None]] = []
+    settled = True
     for root in roots:
-        path = root.joinpath(*name.split(".")).with_suffix(".yaml")
-        if path.exists():
-            merged = _merge(merged or {}, _load(path, root))
+        path = _config_files.path_of(root, name)
+        file = _config_files.read(path, root)
+        looked_at.append((str(path), file.identity if file else None))
+        if file is None:
+            continue
+        files.append(path)
+        from rax import _config_yaml  # here, because yaml takes longer than everything else
+
+        settled = settled and file.identity is not None
+        values = _config_yaml.load(file.content, path)
+        merged = values if merged is None else _merge(merged, values)
     if merged is None:
         where = ", ".join(map(str, roots))
-        raise ConfigNotFoundError(f"no config {name!r} in {where}{_near(name, _names(roots))}")
-    return Config(merged, name)
-
-
-def _roots() -> list[Path]:
-    if named := os.environ.get("RAX_CONFIG_DIR"):
-        return [Path(root) for root in named.split(os.pathsep) if root]
-    if release := os.environ.get("RAX_RELEASE_DIR"):
-        return [Path(release, "configs")]
-    return [_published()]
-
-
-@functools.cache
-def _published() -> Path:
-    """Resolve the link once, so that a process never sees files of two releases."""
-    try:
-        return _PUBLISHED.resolve(strict=True) / "configs"
-    except OSError:
-        raise ConfigNotFoundError(
-            f"{_PUBLISHED} does not exist on this machine: "
-            "set RAX_CONFIG_DIR to the folder 'configs' of your checkout"
-        ) from None
-
-
-def _load(path: Path, root: Path) -> dict[str, Any]:
-    import yaml  # here, because it takes longer than everything else that rax imports
-
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise MalformedConfigError(f"{path}: is a link that leads out of {root}")
-    try:
-        content = path.read_bytes()
-        document = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise MalformedConfigError(f"{path}: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise MalformedConfigError(f"{path}{line}: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise MalformedConfigError(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        found = "nothing" if document is None else f"a {type(document).__name__}"
-        raise MalformedConfigError(f"{path}: holds {found}, where 'key: value' lines are expected")
-    return document
+        why = _config_files.explain_missing(name, roots)
+        raise ConfigNotFoundError(f"no config {name!r} in {where}{why}")
+    held = _Held(Config(merged, name), files, looked_at)
+    if settled:
+        _held[named, release, name] = held
+    return held
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,24 +220,10 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _freeze(value: Any, name: str) -> Any:
+def _freeze(value: Any, name: str, step: str) -> Any:
     if isinstance(value, dict):
-        return Config(value, name)
+        return Config(value, name + step)
     if isinstance(value, list | tuple):
-        return tuple(_freeze(item, f"{name}[{index}]") for index, item in enumerate(value))
-    return value
-
-
-def _names(roots: Iterable[Path]) -> set[str]:
-    return {
-        ".".join(path.relative_to(root).with_suffix("").parts)
-        for root in roots
-        for path in root.rglob("*.yaml")
-    }
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, sorted(names), n=3)
-    return f": did you mean {' or '.join(near)}?" if near else ""
+        name += step
+        return tuple([_freeze(item, name, f"[{index}]") for index, item in enumerate(value)])
+    return frozenset(value) if isinstance(value, set) else value

@@ -1,14 +1,22 @@
 """Reading configs: their names, their roots, their errors."""
 
 import copy
+import datetime
+import importlib.util
 import json
+import os
 import pickle
 import re
+import threading
+from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from rax import config
-from rax.config import Config, get_config
+from rax import _config_files, _config_yaml, _file_identity
+from rax.config import Config, config_files, get_config, list_configs
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
 DAILY = """\
@@ -31,10 +39,10 @@ def write(root, name, text):
 def _no_roots(tmp_path, monkeypatch):
     monkeypatch.delenv("RAX_CONFIG_DIR", raising=False)
     monkeypatch.delenv("RAX_RELEASE_DIR", raising=False)
-    monkeypatch.setattr(config, "_PUBLISHED", tmp_path / "airflow-git-dir")
-    config._published.cache_clear()
+    monkeypatch.setattr(_config_files, "PUBLISHED", tmp_path / "airflow-git-dir")
+    _config_files.published.cache_clear()
     yield
-    config._published.cache_clear()
+    _config_files.published.cache_clear()
 
 
 @pytest.fixture
@@ -107,7 +115,7 @@ def test_an_unknown_key_names_the_config_and_what_is_near(daily):
 
 @pytest.mark.parametrize("name", [
     "", ".", "..", "a.", ".a", "a..b", "../a", "/etc/passwd", "a/b", "a\0", "a.b\n", "a b",
-    "...etc.passwd", "~root",
+    "...etc.passwd", "~root", None, 7,
 ])  # fmt: skip
 def test_path_traversal(root, name):
     write(root.parent, "a", "x: 1")
@@ -134,17 +142,62 @@ def test_an_unknown_name_names_what_is_near(root):
         get_config("ebi.flight.daily")
     with pytest.raises(ConfigNotFoundError, match=re.escape(f"no config 'zzz' in {root}") + "$"):
         get_config("zzz")
+    with pytest.raises(ConfigNotFoundError, match=r": did you mean ebi\.flights\.daily\?$"):
+        get_config("ebi.flights.daily.more")
+
+
+def test_a_file_with_another_ending_is_named(root):
+    write(root, "a", "x: 1").rename(root / "a.yml")
+    with pytest.raises(ConfigNotFoundError, match=rf"{root}/a\.yml has to end in \.yaml$"):
+        get_config("a")
+
+
+def test_folders_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAX_CONFIG_DIR", f"{tmp_path}/a:{tmp_path}/b")
+    with pytest.raises(
+        ConfigNotFoundError, match=rf"there is no folder {tmp_path}/a or {tmp_path}/b"
+    ):
+        get_config("x")
+    monkeypatch.setenv("RAX_CONFIG_DIR", ":")
+    with pytest.raises(ConfigNotFoundError, match="RAX_CONFIG_DIR is ':', and names no folder"):
+        get_config("x")
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("a: 1\nb: [1\nc: 2\n", ":3: "),
-    ("a: 1\n\tb: 2\n", ":2: found "),
+    ("a: 1\n\tb: 2\n", ":2: is indented by a tab, where YAML takes spaces"),
+    ("a:\n  \t- b\n", ":2: is indented by a tab"),
+    ("a: 1\nb: 2\na: 3\n", ":3: the key 'a' is there twice, first in line 1"),
+    ("x:\n  a: 1\n  'a': 2\n", ":3: the key 'a' is there twice, first in line 2"),
+    ("x: [{a: 1}, {16: 1, 0x10: 2}]\n", ":1: the key 16 is there twice, first in line 1"),
+    ("a: &x {b: 1}\nc:\n  <<: *x\n  d: 1\n  d: 2\n", ":5: the key 'd' is there twice"),
+    ("a: 1\nno: 2\n", ":2: a key is read as false: quote it"),
+    ("On: 2\n", ":1: a key is read as true"),
+    ("~: 2\n", ":1: a key is read as null"),
+    ("1.5: 2\n", ":1: a key is read as a float"),
+    ("x:\n  2026-01-31: 2\n", ":2: a key is read as a date"),
+    ("? [a]\n: 2\n", ":1: a key is a text or a whole number"),
+    ("a: 1\nb: 2026-02-30\n", ":2: holds what is not a value of its type: quote it"),
+    ("a: !!bool maybe\n", ":1: holds what is not a value of its type"),
+    ("x:\n- !!int ''\n", ":2: holds what is not a value of its type"),
+    ("a: 1\n---\nb: 1\n", ":2: but found another document"),
+    ("a: *b\n", ":1: found undefined alias"),
+    ("a: &x [*x]\n", ": is nested more than 100 deep, or contains itself"),
+    ("a: " + "[" * 200 + "]" * 200, ": is nested more than 100 deep"),
+    ("a: " + "[" * 100_000, ":1: is nested too deeply"),
+    ("- " * 100_000 + "a", ":1: is nested too deeply"),
+    (BOMB, ": holds more than 1,000,000 values"),
     ("a: !!python/object/apply:os.system [id]\n", ":1: could not determine a constructor"),
     ("- a\n", ": holds a list, where 'key: value' lines are expected"),
     ("text", ": holds a str, where"),
     ("", ": holds nothing, where"),
-    (b"a: \xff\n", ": "),
-    (b"a: \x00\n", ": "),
+    (b"b: 1\na: \xff\n", ":2: has a character that YAML does not take: invalid "),
+    (b"b: 1\na: \x00\n", ":2: has a character that YAML does not take: "),
 ])  # fmt: skip
 def test_malformed(root, text, message):
     path = write(root, "bad", text)
@@ -154,8 +207,10 @@ def test_malformed(root, text, message):
 
 def test_a_folder_in_the_place_of_a_file(root):
     (root / "a.yaml").mkdir()
-    with pytest.raises(MalformedConfigError, match=r"a\.yaml: Is a directory"):
-        get_config("a")
+    os.mkfifo(root / "b.yaml")
+    for name in ("a", "b"):
+        with pytest.raises(MalformedConfigError, match=rf"{name}\.yaml: is not a regular file"):
+            get_config(name)
 
 
 def test_later_roots_are_merged_over_earlier_ones(tmp_path, monkeypatch):
@@ -206,3 +261,295 @@ def test_nothing_is_published(tmp_path):
 
 def test_a_config_is_made_from_any_mapping():
     assert Config({"a": [{"b": 1}]}, "x").a[0].b == 1
+
+
+# YAML
+
+
+def test_what_yaml_may(root):
+    text = """
+base: &base {a: 1, b: 2}
+merged: {<<: *base, b: 3}
+again: {<<: *base, c: 4}
+both: {<<: [*base, {d: 5}]}
+same: [*base, *base]
+numbers: {1: january, 0x10: hex, 010: octal}
+date: 2026-01-31
+moment: 2026-01-31T08:10:04Z
+switch: off
+text: "off"
+nothing: ~
+tags: !!set {x, y}
+price: ${credential:EBI}
+template: "{{ ds }}"
+"=": equals
+"""
+    write(root, "all", text)
+    config = get_config("all")
+    assert config == {
+        **yaml.safe_load(text.replace('"=": equals', "").replace("*base, *base", "")),
+        "same": ({"a": 1, "b": 2},) * 2,
+        "=": "equals",
+    }
+    assert config.merged == {"a": 1, "b": 3}
+    assert config.both == {"a": 1, "b": 2, "d": 5}
+    assert config.numbers == {1: "january", 16: "hex", 8: "octal"}
+    assert (config.date, config.switch) == (datetime.date(2026, 1, 31), False)
+    assert config.tags == {"x", "y"}
+    assert isinstance(config.tags, frozenset)
+    assert config.price == "${credential:EBI}", "it stays a text"
+    assert config.template == "{{ ds }}"
+
+
+KEYS = st.text(max_size=5) | st.integers()
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats() | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=9,
+)
+ANY_ROOT = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+@ANY_ROOT
+@given(document=st.dictionaries(KEYS, VALUES, max_size=3), flow=st.booleans())
+def test_any_document_is_read_as_pyyaml_reads_it(tmp_path, document, flow):
+    content = yaml.safe_dump(document, default_flow_style=flow).encode()
+    read = yaml.safe_load(content)
+    config = Config(_config_yaml.load(content, tmp_path), "x")
+    # By their texts: a NaN is not equal to itself.
+    assert repr(plain(config)) == repr(read)
+    assert repr(plain(pickle.loads(pickle.dumps(config)))) == repr(read)  # noqa: S301 - its own pickle
+
+
+@ANY_ROOT
+@given(content=st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))
+       | st.text("-:?,[]{}#&*!|>'\"%@`\t\n ab1<=~").map(str.encode))  # fmt: skip
+def test_any_other_content_is_read_or_malformed(tmp_path, content):
+    try:
+        read = _config_yaml.load(content, tmp_path)
+    except MalformedConfigError as error:
+        assert str(error).startswith(f"{tmp_path}:")  # noqa: PT017 - either way
+    else:
+        assert isinstance(Config(read, "x"), dict)
+
+
+def test_without_libyaml_the_same_is_read_and_refused(tmp_path, monkeypatch):
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    pure = importlib.util.module_from_spec(_config_yaml.__spec__)
+    _config_yaml.__spec__.loader.exec_module(pure)
+    assert issubclass(pure._Loader, yaml.SafeLoader)
+    assert pure.load(DAILY.encode(), tmp_path) == _config_yaml.load(DAILY.encode(), tmp_path)
+    for text, message in (
+        ("a: 1\nb: 2\na: 3\n", ":3: the key 'a' is there twice, first in line 1"),
+        ("a: 1\n\tb: 2\n", ":2: is indented by a tab"),
+        ("no: 1\n", ":1: a key is read as false"),
+        ("a: 2026-02-30\n", ":1: holds what is not a value of its type"),
+        ("a: \0\n", ":1: has a character that YAML does not take"),
+        ("a: " + "[" * 900 + "]" * 900, ":1: is nested too deeply"),
+    ):
+        with pytest.raises(MalformedConfigError, match=re.escape(f"{tmp_path}{message}")):
+            pure.load(text.encode(), tmp_path)
+
+
+# Links and races
+
+
+def test_links(root):
+    write(root, "real", "x: 1")
+    (root / "nowhere.yaml").symlink_to("gone")
+    (root / "circle.yaml").symlink_to("circle.yaml")
+    for name, problem in (("nowhere", "is a link that leads nowhere"), ("circle", "is a link")):
+        with pytest.raises(MalformedConfigError, match=rf"{name}\.yaml: {problem}"):
+            get_config(name)
+    (root / "inner").mkdir()
+    (root / "alias").symlink_to("inner")
+    write(root, "inner.a", "x: 2")
+    assert get_config("alias.a").x == 2
+    # The root itself may be a link, as the published release is.
+    other = root.with_name("other")
+    other.symlink_to(root)
+    os.environ["RAX_CONFIG_DIR"] = str(other)
+    assert get_config("inner.a").x == 2
+
+
+@pytest.mark.parametrize("swapped", ["folder", "file"])
+def test_a_link_that_is_put_there_after_the_check_is_not_followed(root, monkeypatch, swapped):
+    outside = root.parent / "outside"
+    write(outside, "a", "x: stolen")
+    path = write(root, "folder.a", "x: 1")
+    real = _config_files._resolve
+
+    def swap(given):
+        found = real(given)
+        if given == path and not (root / "folder.old").exists() and not (root / "a.old").exists():
+            if swapped == "folder":
+                (root / "folder").rename(root / "folder.old")
+                (root / "folder").symlink_to(outside)
+            else:
+                path.rename(root / "a.old")
+                path.symlink_to(outside / "a.yaml")
+        return found
+
+    monkeypatch.setattr(_config_files, "_resolve", swap)
+    with pytest.raises(MalformedConfigError, match="is a link that leads out of"):
+        get_config("folder.a")
+
+
+def test_a_file_that_is_replaced_meanwhile_is_read_the_next_time(root, monkeypatch):
+    path = write(root, "a", "x: 1")
+    real, left = _config_files._resolve, [2]
+
+    def vanish(given):
+        if given == path and left[0]:
+            left[0] -= 1
+            raise FileNotFoundError(2, "No such file or directory")
+        return real(given)
+
+    monkeypatch.setattr(_config_files, "_resolve", vanish)
+    assert get_config("a").x == 1
+
+
+def test_a_file_that_this_account_may_not_read(root, monkeypatch):
+    write(root, "a", "x: 1")
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(MalformedConfigError, match=r"a\.yaml: Permission denied"):
+        get_config("a")
+
+
+def test_descriptors_are_closed(root):
+    write(root, "one.two.good", "x: 1")
+    write(root, "bad", "x: [")
+    os.mkfifo(root / "fifo.yaml")
+    (root / "link.yaml").symlink_to("/etc/passwd")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for name in ("one.two.good", "bad", "fifo", "link", "none", "one.two.none"):
+        try:
+            get_config(name)
+        except (MalformedConfigError, ConfigNotFoundError):
+            continue
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+# Lists of names and files
+
+
+def test_names_and_files_of_configs(tmp_path, monkeypatch):
+    roots = [tmp_path / "base", tmp_path / "absent", tmp_path / "site"]
+    monkeypatch.setenv("RAX_CONFIG_DIR", ":".join(map(str, roots)))
+    paths = [write(root, "a.b", "x: 1") for root in (roots[0], roots[2])]
+    write(roots[2], "only", "x: 1")
+    write(roots[2], "not a name", "x: 1")
+    assert list_configs() == ["a.b", "only"]
+    assert config_files("a.b") == paths
+    with pytest.raises(ConfigNotFoundError):
+        config_files("a")
+
+
+# The cache
+
+
+@pytest.fixture
+def _always_settled(monkeypatch):
+    """Let a file be cached that was written just now."""
+    monkeypatch.setattr(_file_identity, "_SETTLED_NS", -(10**18))
+
+
+@pytest.mark.usefixtures("_always_settled")
+def test_a_file_is_read_once(root, monkeypatch):
+    write(root, "a", "x: 1")
+    first = get_config("a")
+    monkeypatch.setattr(os, "open", None)
+    assert get_config("a") is first
+
+
+@pytest.mark.usefixtures("_always_settled")
+def test_a_change_is_seen(root):
+    path = write(root, "a", "x: 1")
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    assert get_config("a").x == 1
+    new = write(root, "new", "x: 2")
+    os.utime(new, ns=times)
+    new.rename(path)
+    assert get_config("a").x == 2
+    path.write_text("x: [")
+    with pytest.raises(MalformedConfigError):
+        get_config("a")
+    path.unlink()
+    with pytest.raises(ConfigNotFoundError):
+        get_config("a")
+
+
+def test_a_change_right_after_a_read_is_seen(root, monkeypatch):
+    """Within one tick of its clock, all times of a file are still those of what was read."""
+    monkeypatch.setattr("rax._config_files.identity", lambda status: status[:7])
+    monkeypatch.setattr("rax.config.identity", lambda status: status[:7])
+    path = write(root, "a", "x: 1")
+    for number in (1, 2):
+        path.write_text(f"x: {number}")
+        assert get_config("a").x == number
+
+
+@pytest.mark.usefixtures("_always_settled")
+def test_files_of_an_overlay_that_come_change_and_go(tmp_path, monkeypatch):
+    base, site = tmp_path / "base", tmp_path / "site"
+    monkeypatch.setenv("RAX_CONFIG_DIR", f"{base}:{site}")
+    write(base, "a", "x: 1\ny: 1")
+    assert get_config("a") == {"x": 1, "y": 1}
+    path = write(site, "a", "y: 2")
+    assert get_config("a") == {"x": 1, "y": 2}
+    path.write_text("y: 33")
+    assert get_config("a") == {"x": 1, "y": 33}
+    path.unlink()
+    assert get_config("a") == {"x": 1, "y": 1}
+    monkeypatch.setenv("RAX_CONFIG_DIR", str(base))
+    assert get_config("a") is get_config("a")
+
+
+@pytest.mark.usefixtures("_always_settled")
+def test_a_cached_link_that_leads_out_later_is_refused(root):
+    write(root, "real", "x: 1")
+    outside = write(root.parent, "outside", "x: 1")
+    link = root / "a.yaml"
+    link.symlink_to("real.yaml")
+    assert get_config("a").x == 1
+    link.unlink()
+    link.symlink_to(outside)
+    with pytest.raises(MalformedConfigError, match="leads out of"):
+        get_config("a")
+
+
+@pytest.mark.timeout(60)
+def test_threads_and_forks(root):
+    write(root, "a", DAILY)
+    over, failures = threading.Event(), []
+
+    def read():
+        while not over.is_set():
+            if get_config("a").months != (1, 2):
+                failures.append("torn")
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    codes = []
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if get_config("a").months == (1, 2) else 1)
+        codes.append(os.waitpid(child, 0)[1])
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert (codes, failures) == ([0] * 10, [])
