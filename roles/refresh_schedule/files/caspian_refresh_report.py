@@ -550,7 +550,7 @@ def send(action: str, credential: str, limit: float, **event: Any) -> str:
     except ImportError:
         return "the package 'rax' is not installed here"
     try:
-        getattr(alerting, action)(**event, limit=limit)
+        alerting.deliver(action, **event, limit=limit)
     except RaxError as error:
         return one_line(str(error))
     except Exception as error:
