@@ -107,6 +107,20 @@ def private_log_switches(tree):
     ]
 
 
+def registered_settings(tree):
+    """What a task registers is a fact of the host, and wins over the role's variable everywhere."""
+    found = []
+    for role in tree.names("roles"):
+        settings = {*defaults_of(tree, role)[0], *(tree.yaml(f"roles/{role}/vars/main.yml") or {})}
+        found += [
+            f"{path}: registers {name}, which is a variable of the role"
+            for path in tree.glob(f"roles/{role}/tasks/*.yml", f"roles/{role}/handlers/*.yml")
+            for name in re.findall(r"^\s*register: (\w+)", tree.text(path), re.MULTILINE)
+            if name in settings
+        ]
+    return found
+
+
 SPECS = "argument_specs: {main: {options: {%s}}}"
 ROLE = {f"roles/good/{name}": "" for name in FILES}
 
@@ -179,6 +193,14 @@ CASES = [
         private_log_switches,
         {"roles/bad/tasks/main.yml": "- no_log: false\n  no_log: true\n"},
         "roles/bad/tasks/main.yml:2: no_log is not {{ bad_secure_logging }}",
+    ),
+    (
+        registered_settings,
+        {
+            "roles/bad/vars/main.yml": "__bad_found: 1\n",
+            "roles/bad/tasks/main.yml": "- stat:\n  register: __bad_found\n",
+        },
+        "roles/bad/tasks/main.yml: registers __bad_found",
     ),
 ]
 RULES = list(dict.fromkeys(rule for rule, *_ in CASES))
