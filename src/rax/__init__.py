@@ -7,8 +7,12 @@
     the YAML configs of the release that the running task is pinned to
 ``rax.alerting``
     alerts through PagerDuty
+``rax.workflow``
+    the shape of a workflow: check → task → summary
 ``rax.airflow``
     the parts that Airflow itself loads; only these import Airflow
+``rax.cli``
+    the command ``rax``, which looks at all of this
 ``rax.errors``
     everything above raises a ``RaxError``
 """

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``rax``: what this node's workflows have, and what is wrong with it.
+
+::
+
+    rax credentials doctor
+    rax status --json
+
+A command is a function that takes the parsed options and returns the exit code. It is in the
+module of its group, whose ``add_parser`` adds the group to the command line; to add a group, write
+such a module and name it in ``_GROUPS``.
+"""
+
+import argparse
+import contextlib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rax import __version__
+from rax.cli._output import one_line
+from rax.errors import RaxError
+
+__all__ = ["main"]
+
+# In the order of the help. Each is imported to build the command line, so it imports what its
+# commands need in the functions of these.
+_GROUPS = ("status", "credentials", "config", "alerts")
+
+EXIT_CODES = """\
+exit codes:
+  0    fine
+  1    done, and something that the command looks for is wrong: it says what
+  2    the command line is wrong
+  3    it could not be done; the reason is on standard error
+  130  interrupted
+"""
+FAILED = 3
+_INTERRUPTED = 130
+# What a shell says of a program that SIGPIPE has ended.
+_BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name, those of the process by default.
+
+    Return the exit code, one of EXIT_CODES; raise SystemExit where argparse ends the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Text of a file may hold what the locale's encoding lacks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        parser = _parser()
+        if "_ARGCOMPLETE" in os.environ:
+            return _complete(parser)
+        options = parser.parse_args(arguments)
+        if options.run is None:
+            options.parser.print_help()
+            return 2
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except RaxError as error:
+        return _failed(str(error))
+    except BrokenPipeError:
+        # Nothing more can be written, nor must it be tried at the end of the process.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except OSError as error:
+        return _failed(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _failed(problem: str) -> int:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"rax: {one_line(problem)}\n")
+    return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rax",
+        description="Look at what the workflows of this node have, and at what is wrong with it.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rax {__version__}")
+    parser.set_defaults(run=None, parser=parser)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    for name in _GROUPS:
+        importlib.import_module(f"rax.cli.{name}").add_parser(commands)
+    return parser
+
+
+def _complete(parser: argparse.ArgumentParser) -> int:
+    """Answer the shell, which has asked how the words of its command line go on."""
+    try:
+        argcomplete: Any = importlib.import_module("argcomplete")
+    except ImportError:
+        # The command itself must not run at a press of the Tab key.
+        return FAILED
+    # Ends the process.
+    argcomplete.autocomplete(parser)
+    return 0

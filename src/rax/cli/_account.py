@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose eyes the commands look with: those of the account that runs the tasks."""
+
+import os
+import pwd
+
+from rax.errors import CommandError
+
+_DEFAULT = "airflow"
+
+
+def leave_root() -> None:
+    """As root, become the account of the tasks, if there is one.
+
+    What a command then says is true of the tasks, which root's rights would hide, and it leaves no
+    file of root's in their folders. The account is ``airflow``, or the one that ``RAX_ACCOUNT``
+    names; there ``root`` changes nothing.
+
+    :raises CommandError: there is no such account as ``RAX_ACCOUNT`` names
+    """
+    if os.geteuid() != 0:
+        return
+    named = os.environ.get("RAX_ACCOUNT")
+    try:
+        account = pwd.getpwnam(named or _DEFAULT)
+    except KeyError:
+        if named:
+            raise CommandError(
+                f"RAX_ACCOUNT: there is no account {named!r} on this machine"
+            ) from None
+        return
+    if account.pw_uid == 0:
+        return
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    # The spool of the alerts is in its home, where no other place is set.
+    os.environ["HOME"] = account.pw_dir
+    os.environ.pop("XDG_STATE_HOME", None)
+
+
+def current() -> str:
+    """Return the name of this process's account, or its number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``rax credentials``: what this node has, without a password, and what is wrong with it."""
+
+import argparse
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rax.cli._account import leave_root
+from rax.cli._commands import add_command, add_group, complete
+from rax.cli._output import duration, printable, write, write_json, write_table
+
+if TYPE_CHECKING:
+    from rax.cli._commands import Commands
+    from rax.cli._credential_states import State
+    from rax.credentials import Credential
+
+_MASK = "***"
+# Shorter ones would mask ordinary words; Airflow's own masker has the same rule.
+_SHORTEST_SECRET = 5
+_USERINFO = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
+# A password with a slash that should have been quoted; what looks like a port is none.
+_MALFORMED_USERINFO = re.compile(r"(://[^\s/?#:@]*):(?!\d*[/?#])\S*@")
+_QUERY = re.compile(r"([?&;][^=&;\s]*(?:pass|pwd|secret|token|key)[^=&;\s]*=)[^&;#\s]*", re.I)
+
+
+def add_parser(commands: "Commands") -> None:
+    """Add the group to the command line."""
+    group = add_group(commands, "credentials", "the credentials that the refresh has delivered")
+    add_command(
+        group,
+        "list",
+        _list,
+        "name, user and host of each credential, and how fresh it is",
+        "AGE is the time since the vault last confirmed it, STATE what the last refresh or the\n"
+        "file says:\n"
+        "  current     as the vault has it\n"
+        "  kept        the vault has no good record: the last good file stays\n"
+        "  missing     there is no file\n"
+        "  insecure, malformed, unreadable\n"
+        "              the file is refused; `rax credentials doctor` says why\n"
+        "  unknown     no refresh has written a status\n"
+        "The exit code is 0 whatever the states are: `doctor` judges.",
+    )
+    show = add_command(
+        group,
+        "show",
+        _show,
+        "all fields of a credential, secrets as ***",
+        "No option shows a password: whoever may read the file needs none.",
+    )
+    _add_names(show, "NAME", None, "of a credential")
+    doctor = add_command(
+        group,
+        "doctor",
+        _doctor,
+        "explain all that is wrong with files, directory and freshness",
+        "Stale is what the vault has not confirmed for longer than RAX_CREDENTIALS_MAX_AGE\n"
+        "(seconds, or 90m, 12h, 7d), or than a day where that is not set.\n"
+        "Exit code: 0 nothing is wrong, 1 something is: it says what to do.",
+    )
+    _add_names(doctor, "NAME", "*", "of credentials; default: all, and the directory")
+
+
+def _add_names(command: argparse.ArgumentParser, name: str, count: str | None, text: str) -> None:
+    def names() -> list[str]:
+        from rax.credentials import list_credentials
+
+        return list_credentials()
+
+    complete(command.add_argument("name", metavar=name, nargs=count, help=text), names)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rax.cli._credential_states import read_status, states
+
+    leave_root()
+    found = states(read_status())
+    if options.json:
+        write_json([_as_json(state) for state in found])
+        return 0
+    rows = [
+        (
+            state.name,
+            str(state.credential["user"]) if state.credential else "-",
+            str(state.credential["host"]) if state.credential else "-",
+            duration(state.age),
+            state.state,
+        )
+        for state in found
+    ]
+    write_table(("name", "user", "host", "age", "state"), rows)
+    return 0
+
+
+def _as_json(state: "State") -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "user": state.credential["user"] if state.credential else None,
+        "host": state.credential["host"] if state.credential else None,
+        "age_seconds": None if state.age is None else round(state.age),
+        "state": state.state,
+        "problem": state.problem or None,
+    }
+
+
+def _show(options: argparse.Namespace) -> int:
+    from rax._credential_files import directory
+    from rax.cli._credential_states import read_status, states
+    from rax.credentials import get_credentials
+
+    leave_root()
+    # However old it is: its age is told.
+    fields = masked(get_credentials(options.name, max_age=math.inf))
+    (state,) = states(read_status(), [options.name])
+    if options.json:
+        write_json({**_as_json(state), **fields})
+        return 0
+    metadata = fields.pop("metadata")
+    rows = [(key, str(value)) for key, value in fields.items()]
+    rows += [(f"metadata.{key}", str(value)) for key, value in metadata.items()]
+    rows += [
+        ("file", str(directory() / f"{state.name}.json")),
+        ("age", duration(state.age)),
+        ("state", f"{state.state}: {state.problem}" if state.problem else state.state),
+    ]
+    write_table(("", ""), rows)
+    return 0
+
+
+def masked(credential: "Credential") -> dict[str, Any]:
+    """Return the fields of a credential, without anything secret in them."""
+    from rax._masking import is_secret_key, secret_values, spellings
+
+    secrets = set(secret_values(credential))
+    forms = {form for secret in secrets for form in spellings(secret)}
+    long_forms = [form for form in forms if len(form) >= _SHORTEST_SECRET]
+    long_forms.sort(key=len, reverse=True)
+
+    def without_secrets(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {name: without_secrets(item, name) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [without_secrets(item, key) for item in value]
+        if value is None or value == "" or isinstance(value, bool):
+            return value
+        if key == "pass" or is_secret_key(key) or str(value) in secrets:
+            return _MASK
+        if not isinstance(value, str):
+            return value
+        for form in long_forms:
+            value = value.replace(form, _MASK)
+        return _without_url_passwords(value)
+
+    fields: dict[str, Any] = without_secrets(credential)
+    return fields
+
+
+def _without_url_passwords(text: str) -> str:
+    text, count = _USERINFO.subn(rf"\1:{_MASK}@", text)
+    if not count:
+        text = _MALFORMED_USERINFO.sub(rf"\1:{_MASK}@", text)
+    return _QUERY.sub(rf"\1{_MASK}", text)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rax._credential_files import directory
+    from rax.cli._account import current
+    from rax.cli._doctor import examine
+
+    leave_root()
+    names, findings = examine(options.name)
+    if options.json:
+        write_json(
+            {
+                "directory": str(directory()),
+                "account": current(),
+                "credentials": names,
+                "problems": [finding._asdict() for finding in findings],
+            }
+        )
+        return 1 if findings else 0
+    last = ""
+    for finding in findings:
+        if finding.what != last:
+            write(f"{printable(finding.what)}\n")
+            last = finding.what
+        write(f"  {printable(finding.problem)}\n    → {printable(finding.advice)}\n")
+    count = "no problem" if not findings else f"{len(findings)} problem{'s' * (len(findings) > 1)}"
+    looked = f"{len(names)} credential{'s' * (len(names) != 1)}"
+    write(f"{looked} in {directory()}, as {current()} sees them: {count}\n")
+    return 1 if findings else 0
