@@ -3,11 +3,12 @@
 
 credentials from a vault to locked files, in pings: a play with one ping on the same nodes
 dag_sync    a repository that is followed: to git by hand, and reads while it changes
+library     what rax costs those who import it: credentials, configs, reads while they change
 first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
 
 Without a name, all. They make the clusters `bench`, `bench-credentials` and `bench-dag-sync`, and
-remove them at the end, whatever happens.
+remove them at the end, whatever happens; `library` needs none.
 """
 
 import argparse
@@ -20,10 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import credentials, dag_sync, measure
+from benchmarks import credentials, dag_sync, library, measure
 from benchmarks.measure import BenchError, Run, Span, table
 
-BENCHMARKS = ("credentials", "dag_sync", "first_run", "converged")
+BENCHMARKS = ("credentials", "dag_sync", "library", "first_run", "converged")
 OWN_CLUSTER = "bench"
 NODES = ("control1", "scheduler1", "worker1", "worker2")
 ROUNDS = 3
@@ -214,7 +215,9 @@ def main() -> int:
         "--results", type=Path, default=measure.HERE / "results", help="another folder to write to"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="have `dag_sync` take few rounds: no measure, a try"
+        "--quick",
+        action="store_true",
+        help="have `dag_sync` and `library` take few rounds: no measure, a try",
     )
     parser.add_argument("--package-cache", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -234,6 +237,9 @@ def main() -> int:
             with measure.removed_at_the_end(dag_sync.CLUSTER):
                 report = dag_sync.measured(quick=options.quick)
                 measure.write(options.results, "dag_sync", machine, report)
+        if "library" in names:
+            report = library.measured(quick=options.quick)
+            measure.write(options.results, "library", machine, report)
         with contextlib.ExitStack() as stack:
             own, cluster = Cluster(OWN_CLUSTER), Cluster(options.cluster)
             ours = "converged" in names and cluster.name == OWN_CLUSTER

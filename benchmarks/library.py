@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the library rax costs those who import it: credentials, configs, and reads meanwhile.
+
+All of it is timed by library_driver.py in processes of the environment `.venv-airflow`, which has
+the packages that the nodes have. The module that publishes credentials needs Ansible, which these
+have not: it runs in `.venv`.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from benchmarks import library_driver, measure
+from benchmarks.dag_sync import FEW_ROUNDS, ratio
+from benchmarks.measure import ROOT, Aim, BenchError
+
+PYTHON = ROOT / ".venv-airflow/bin/python"
+MILLI, MICRO = 1e3, 1e6
+# A reader of the flips that has seen fewer of the generations has met too few.
+SEEN_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the stages found."""
+
+    look_up: Mapping[str, Any]
+    backend: Mapping[str, Any]
+    imports: Mapping[str, Any]
+    small_config: Mapping[str, Any]
+    large_config: Mapping[str, Any]
+    flips: Mapping[str, Any]
+
+    def aims(self) -> list[Aim]:
+        """Return the figures that have an aim."""
+        look_up, backend = self.look_up["seconds"], self.backend["seconds"]
+        imports, flips = self.imports["seconds"], self.flips
+        return [
+            Aim("get_credentials warm, to os.stat + a dict look-up",
+                ratio(look_up["get_credentials, warm"], look_up["os.stat + dict"]), 4),
+            Aim(f"get_credentials of {self.backend['sources']:,}, faster than Airflow's"
+                " LocalFilesystemBackend",
+                ratio(backend["LocalFilesystemBackend"], backend["get_credentials"]),
+                1000, at_least=True),
+            Aim("import rax.credentials, rax.config, to import json, pathlib",
+                ratio(imports["rax"], imports["json, pathlib"]), 3),
+            *(
+                aim
+                for config in (self.small_config, self.large_config)
+                for aim in config_aims(config)
+            ),
+            Aim(f"errors in {flips['reads']:,} reads by {flips['readers']} processes while"
+                f" {flips['published']} generations flip", flips["errors"], 0, unit=""),
+        ]  # fmt: skip
+
+
+def config_aims(config: Mapping[str, Any]) -> list[Aim]:
+    """Return the figures of a config, cold and warm."""
+    seconds, lines = config["seconds"], config["lines"]
+    loaded = seconds["yaml.safe_load"]
+    return [
+        Aim(f"get_config cold, {lines} lines, to yaml.safe_load", ratio(seconds["cold"], loaded),
+            1.2),
+        Aim(f"get_config warm, {lines} lines, faster than yaml.safe_load",
+            ratio(loaded, seconds["warm"]), 100, at_least=True),
+    ]  # fmt: skip
+
+
+def refuse_blunt_flips(flips: Mapping[str, Any]) -> None:
+    """Raise BenchError when the readers met too few publications for their errors to count."""
+    if not flips["naive_errors"]:
+        raise BenchError(
+            f"Of {flips['naive']:,} careless reads none failed, so the others prove nothing"
+        )
+    if flips["generations"] < flips["published"] * SEEN_SHARE:
+        raise BenchError(
+            f"A reader has seen {flips['generations']} of {flips['published']} generations only"
+        )
+
+
+def spread_table(title: str, unit: float, seconds: Mapping[str, list[float]], base: str) -> str:
+    """Return a table of ways to do the same, in parts of a second and to one of them."""
+    rows = []
+    for name, values in seconds.items():
+        shown = (statistics.median(values), min(values), max(values))
+        times = ratio(values, seconds[base])
+        cells = (f"{value * unit:,.1f}" for value in shown)
+        rows.append((name, *cells, len(values), f"{times:,.2f}" if times > 0.1 else f"{times:.2g}"))
+    return measure.table((title, "median", "least", "most", "rounds", f"to {base}"), rows)
+
+
+def report(figures: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """Return the figures, raw and as Markdown."""
+    aims, flips, backend = figures.aims(), figures.flips, figures.backend
+    raw = {
+        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
+        "quick": quick,
+        **asdict(figures),
+    }
+    kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(flips["kinds"].items()))
+    configs = [
+        spread_table(f"{config['lines']} lines, µs", MICRO, config["seconds"], "yaml.safe_load")
+        for config in (figures.small_config, figures.large_config)
+    ]
+    text = "\n".join([
+        (FEW_ROUNDS if quick else "")
+        + measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims]),
+        "One credential, again and again; the least that notices a new file is `os.stat` of it and"
+        " a look into a dict:\n",
+        spread_table("µs per call", MICRO, figures.look_up["seconds"], "os.stat + dict"),
+        f"One of {backend['sources']:,} at random. Airflow's backend has them in one JSON file, rax"
+        " each in its own. To read each of these for the first time took"
+        f" {backend['first'] * MICRO:,.0f} µs; in that, Airflow's masker is told of each password,"
+        " and it compiles the pattern of all that it knows anew.\n",
+        spread_table("µs per look-up", MICRO, backend["seconds"], "LocalFilesystemBackend"),
+        "Imports, each in a new interpreter, whose start is not in them:\n",
+        spread_table("ms", MILLI, figures.imports["seconds"], "json, pathlib"),
+        "A config that the process has never read (cold) and one that it has (warm)."
+        " `yaml.safe_load` parses in Python, as it always does; rax takes the loader in C where"
+        " there is one, so its own share shows against the same loader:\n",
+        *configs,
+        f"{flips['published']} generations of {library_driver.FLIPPED} credentials, published by"
+        f" the module `credential_files` in {flips['seconds']:.0f} s, and {flips['readers']}"
+        " processes that read all the while. A read fails when it raises, or is not of one"
+        " generation. The careless ones resolve the link and read two files, without looking"
+        " again:\n",
+        measure.table(
+            ("reads", "all", "failed"),
+            [("get_credentials", flips["reads"], flips["errors"]),
+             ("careless", flips["naive"], flips["naive_errors"])],
+        ),
+        *([f"What failed: {kinds}.\n"] if kinds else []),
+    ])  # fmt: skip
+    return raw, text
+
+
+def stage(name: str, *, quick: bool) -> dict[str, Any]:
+    """Run a stage with the nodes' packages, and return what it found."""
+    options = ("--publisher", sys.executable, *(("--quick",) * quick))
+    label = f"library-{name.replace('_', '-')}"
+    ended = measure.run(
+        label, str(PYTHON), "-m", "benchmarks.library_driver", name, *options,
+        PYTHONPATH=str(ROOT / "src"),
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(ended.output.splitlines()[-1])
+    return found
+
+
+def measured(*, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """Take all figures, and return the report."""
+    found = {field.name: stage(field.name, quick=quick) for field in fields(Figures)}
+    if not quick:
+        refuse_blunt_flips(found["flips"])
+    return report(Figures(**found), quick=quick)
