@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / ".lab" / os.environ["CASPIAN_LAB"]
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 WORKERS = ("worker1", "worker2")
+NODES = (*WORKERS, "scheduler1")  # Workers first, as the playbook has it.
 
 
 class Cluster:
@@ -45,6 +46,84 @@ class Cluster:
         return module.Api(
             f"http://{self.address('scheduler1')}:8080", self.secret("airflow_admin_password")
         )
+
+    # The DAG repository, as its authors use it
+
+    def push(self, files, message):
+        """Commit files {path: text} of the DAG repository, push, and return the sha."""
+        clone = self.lab / "dag-repo"
+
+        def git(*arguments):
+            done = subprocess.run(
+                ["git", *arguments], cwd=clone, check=True, capture_output=True, text=True
+            )
+            return done.stdout.strip()
+
+        for path, content in files.items():
+            (clone / path).parent.mkdir(parents=True, exist_ok=True)
+            (clone / path).write_text(content)
+        git("add", "--all")
+        # What a run that was broken off has pushed need not differ.
+        git("commit", "--quiet", "--allow-empty", "--message", message)
+        git("push", "--quiet")
+        return git("rev-parse", "HEAD")
+
+    def published(self, name):
+        """Return the sha that a node publishes."""
+        path = self.node(name).check_output("readlink /home/airflow/airflow-git-dir")
+        return path.rpartition("/")[2]
+
+    def sync(self, sha, *names):
+        """Publish the newest commit now, unless cron is just about to, and wait for it."""
+        for name in names or NODES:
+
+            def is_published(name=name):
+                self.node(name).check_output("airflow-dag-sync")
+                return self.published(name) == sha
+
+            self.wait(is_published, 60, f"{name} publishes {sha}")
+
+    def wait_until_parsed(self, sha, *dags, seconds=60):
+        """Wait until new runs of these DAGs are of the release."""
+
+        def is_parsed():
+            found = (self.api.call("GET", f"/api/v2/dags?dag_id_pattern={dag}") for dag in dags)
+            versions = {
+                dag["dag_id"]: dag["bundle_version"] for page in found for dag in page["dags"]
+            }
+            return all(versions.get(dag) == sha for dag in dags)
+
+        self.wait(is_parsed, seconds, f"{', '.join(dags)} of {sha} are parsed")
+
+    # Runs, each by its path in the API
+
+    def begin(self, dag, run_id):
+        """Trigger a run and return its path."""
+        path = f"/api/v2/dags/{dag}/dagRuns"
+        self.api.call("POST", path, {"dag_run_id": run_id, "logical_date": None})
+        return f"{path}/{run_id}"
+
+    def tasks(self, run):
+        """Return the state of each task of a run."""
+        found = self.api.call("GET", f"{run}/taskInstances")["task_instances"]
+        return {task["task_id"]: task["state"] for task in found}
+
+    def end(self, run, seconds=90):
+        """Wait for the end of a run and return it."""
+
+        def ended():
+            found = self.api.call("GET", run)
+            return found if found["state"] in ("success", "failed") else None
+
+        return self.wait(ended, seconds, f"{run} has ended")
+
+    def returned(self, run, task):
+        """Return what a task returned."""
+        return self.api.call("GET", f"{run}/taskInstances/{task}/xcomEntries/return_value")["value"]
+
+    def log(self, run, task):
+        """Return the log of a task's first try."""
+        return json.dumps(self.api.call("GET", f"{run}/taskInstances/{task}/logs/1")["content"])
 
     def wait(self, look, seconds, what):
         """Look until there is something, and return it; fail with what was waited for."""

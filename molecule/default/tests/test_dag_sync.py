@@ -2,12 +2,11 @@
 
 import json
 import secrets
-import subprocess
 import time
 
 import pytest
 
-NODES = ("worker1", "worker2", "scheduler1")  # Workers first, as the playbook has it.
+NODES = ("worker1", "worker2", "scheduler1")
 RELEASES = "/home/airflow/.airflow-git-dir/releases"
 SIGNALS = "/home/airflow/signals"  # A component has a /tmp of its own.
 LINK = "https://git.example.org/dags/commit/"
@@ -76,49 +75,15 @@ class Probe:
 
     def push(self):
         """Push a commit in which each file says another label, and return its sha."""
-        clone = self.cluster.lab / "dag-repo"
         label = f"{self.session}-{len(self.labels)}"
-
-        def git(*arguments):
-            done = subprocess.run(
-                ["git", *arguments], cwd=clone, check=True, capture_output=True, text=True
-            )
-            return done.stdout.strip()
-
-        for path, content in FILES.items():
-            (clone / path).write_text(content.replace("LABEL", label))
-        git("add", "--all")
-        git("commit", "--quiet", "--message", f"Release {label}")
-        git("push", "--quiet")
-        sha = git("rev-parse", "HEAD")
+        files = {path: content.replace("LABEL", label) for path, content in FILES.items()}
+        sha = self.cluster.push(files, f"Release {label}")
         self.labels[sha] = label
         return sha
 
-    def published(self, name):
-        """Return the sha that a node publishes."""
-        path = self.cluster.node(name).check_output("readlink /home/airflow/airflow-git-dir")
-        return path.rpartition("/")[2]
-
-    def sync(self, sha, *names):
-        """Publish the newest commit now, unless cron is just about to, and wait for it."""
-        for name in names or NODES:
-
-            def is_published(name=name):
-                self.cluster.node(name).check_output("airflow-dag-sync")
-                return self.published(name) == sha
-
-            self.cluster.wait(is_published, 60, f"{name} publishes {sha}")
-
     def wait_until_parsed(self, sha, seconds=60):
         """Wait until new runs are of the release, and the DAG processor has moved on to it."""
-
-        def is_parsed():
-            found = self.cluster.api.call("GET", "/api/v2/dags?dag_id_pattern=release_")["dags"]
-            return {dag["dag_id"]: dag["bundle_version"] for dag in found} == dict.fromkeys(
-                DAGS, sha
-            )
-
-        self.cluster.wait(is_parsed, seconds, f"the DAGs of {sha} are parsed")
+        self.cluster.wait_until_parsed(sha, *DAGS, seconds=seconds)
 
     def remove(self, name, sha):
         """Remove a release from a node as pruning does: locked, then renamed."""
@@ -143,10 +108,7 @@ class Probe:
 
     def begin(self, name, dag="release_probe"):
         """Trigger a run and return its path in the API."""
-        run_id = f"{name}-{self.session}"
-        path = f"/api/v2/dags/{dag}/dagRuns"
-        self.cluster.api.call("POST", path, {"dag_run_id": run_id, "logical_date": None})
-        return f"{path}/{run_id}"
+        return self.cluster.begin(dag, f"{name}-{self.session}")
 
     def pause(self, dag, paused):
         """Pause a DAG: the runs that are triggered then are queued until it is unpaused."""
@@ -156,37 +118,19 @@ class Probe:
         """Let task a of a run go on."""
         self.cluster.node("worker1").check_output(f"touch {SIGNALS}/{run.rpartition('/')[2]}")
 
-    def tasks(self, run):
-        """Return the state of each task of a run."""
-        found = self.cluster.api.call("GET", f"{run}/taskInstances")["task_instances"]
-        return {task["task_id"]: task["state"] for task in found}
-
-    def end(self, run):
-        """Wait for the end of a run and return it."""
-
-        def ended():
-            found = self.cluster.api.call("GET", run)
-            return found if found["state"] in ("success", "failed") else None
-
-        return self.cluster.wait(ended, 90, f"{run} has ended")
-
     def told(self, run):
         """Return what each task of a run told of its release, when all succeeded."""
-        tasks = self.tasks(run)
-        assert set(tasks.values()) == {"success"}, {task: self.log(run, task) for task in tasks}
-        path = f"{run}/taskInstances/{{}}/xcomEntries/return_value"
-        return {task: self.cluster.api.call("GET", path.format(task))["value"] for task in tasks}
+        tasks = self.cluster.tasks(run)
+        assert set(tasks.values()) == {"success"}, {
+            task: self.cluster.log(run, task) for task in tasks
+        }
+        return {task: self.cluster.returned(run, task) for task in tasks}
 
     def expected(self, sha, *tasks):
         """Return what tasks tell that are of this release in every respect."""
         label = self.labels[sha]
         what = {"dag": label, "lib": label, "util": label, "config": label, "release": sha}
         return dict.fromkeys(tasks, what)
-
-    def log(self, run, task):
-        """Return the log of a task's first try."""
-        content = self.cluster.api.call("GET", f"{run}/taskInstances/{task}/logs/1")["content"]
-        return json.dumps(content)
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +149,9 @@ def visible(probe):
     probe.wait_until_parsed(sha, seconds=180)
     run = probe.begin("visible")
     probe.signal(run)
-    probe.end(run)
+    probe.cluster.end(run)
     seconds = time.monotonic() - began
-    probe.sync(sha)
+    probe.cluster.sync(sha)
     return sha, run, seconds
 
 
@@ -222,12 +166,12 @@ def runs(probe, visible):
     runs["crowd"] = probe.begin("crowd", "release_crowd")
     runs["parked"] = probe.begin("parked", "release_parked")
     probe.cluster.wait(
-        lambda: all(probe.tasks(run).get("a") == "running" for run in waiting),
+        lambda: all(probe.cluster.tasks(run).get("a") == "running" for run in waiting),
         60,
         "the runs have begun",
     )
     new = probe.push()
-    probe.sync(new)
+    probe.cluster.sync(new)
     probe.wait_until_parsed(new)
     yield runs | {"old": old, "new": new}
     for run in waiting:
@@ -245,13 +189,13 @@ def test_push_to_visible(probe, visible, capsys):
 @pytest.mark.timeout(400)
 def test_run_stays_on_release(probe, runs):
     """A push between task a and task b of a run changes nothing for b, and all for the next run."""
-    assert probe.tasks(runs["stays"]) == {"a": "running", "b": None}
-    assert [probe.published(name) for name in NODES] == [runs["new"]] * 3
+    assert probe.cluster.tasks(runs["stays"]) == {"a": "running", "b": None}
+    assert [probe.cluster.published(name) for name in NODES] == [runs["new"]] * 3
     following = probe.begin("follows")
     probe.signal(following)
     probe.signal(runs["stays"])
     for run, sha in ((runs["stays"], runs["old"]), (following, runs["new"])):
-        found = probe.end(run)
+        found = probe.cluster.end(run)
         assert probe.told(run) == probe.expected(sha, "a", "b")
         assert found["bundle_version"] == sha
         assert [version["bundle_url"] for version in found["dag_versions"]] == [LINK + sha]
@@ -263,11 +207,11 @@ def test_worker_lacks_release(probe, runs):
     old, new = runs["old"], runs["new"]
     probe.remove("worker2", old)
     probe.signal(runs["lacks"])
-    probe.end(runs["lacks"])
+    probe.cluster.end(runs["lacks"])
     assert probe.told(runs["lacks"]) == probe.expected(old, "a", "b")
-    assert f"fetched {old}" in probe.log(runs["lacks"], "b")
+    assert f"fetched {old}" in probe.cluster.log(runs["lacks"], "b")
     assert probe.has("worker2", old)
-    assert probe.published("worker2") == new
+    assert probe.cluster.published("worker2") == new
 
 
 @pytest.mark.timeout(400)
@@ -281,12 +225,12 @@ def test_worker_lacks_release_and_its_commit_and_the_server(probe, runs):
         probe.remove("worker2", old)
         worker2.check_output("rm -r /home/airflow/.airflow-git-dir/repository.git")
         probe.signal(runs["lost"])
-        assert probe.end(runs["lost"])["state"] == "failed"
+        assert probe.cluster.end(runs["lost"])["state"] == "failed"
     finally:
         # Not renamed: it is mounted.
         worker2.check_output("cat /etc/hosts.before > /etc/hosts && rm /etc/hosts.before")
-    assert probe.tasks(runs["lost"]) == {"a": "success", "b": "failed"}
-    log = probe.log(runs["lost"], "b")
+    assert probe.cluster.tasks(runs["lost"]) == {"a": "success", "b": "failed"}
+    log = probe.cluster.log(runs["lost"], "b")
     assert f"release {old} of bundle dags is not on worker2, and fetching it failed" in log
     assert "airflow-dag-sync exited with 3" in log
 
@@ -299,10 +243,10 @@ def test_two_workers_one_release(probe, runs):
         if probe.has(worker, old):
             probe.remove(worker, old)
     probe.pause("release_crowd", False)
-    probe.end(runs["crowd"])
+    probe.cluster.end(runs["crowd"])
     tasks = [f"{name}_{worker}" for worker in ("worker1", "worker2") for name in ("c", "d")]
     assert probe.told(runs["crowd"]) == probe.expected(old, *tasks)
-    logs = {task: probe.log(runs["crowd"], task) for task in tasks}
+    logs = {task: probe.cluster.log(runs["crowd"], task) for task in tasks}
     for worker in ("worker1", "worker2"):
         fetched = [task for task in tasks if worker in task and f"fetched {old}" in logs[task]]
         assert len(fetched) == 1, logs
@@ -322,7 +266,7 @@ def test_pinned_release_is_kept_on_scheduler(probe, runs):
         said = scheduler1.check_output(
             "airflow-dag-sync --settings /etc/airflow/dag_sync_strict.json"
         )
-        probe.sync(sha)
+        probe.cluster.sync(sha)
     scheduler1.check_output("rm /etc/airflow/dag_sync_strict.json")
     assert "removed " in said
     assert probe.has("scheduler1", old)
@@ -340,7 +284,7 @@ def test_pinned_release_is_kept_on_scheduler(probe, runs):
 def test_rollback_of_fleet(probe, runs):
     assert runs
     previous, newest = list(probe.labels)[-2:]
-    assert [probe.published(name) for name in NODES] == [newest] * 3
+    assert [probe.cluster.published(name) for name in NODES] == [newest] * 3
 
     def play(action):
         return probe.cluster.local(
@@ -350,12 +294,12 @@ def test_rollback_of_fleet(probe, runs):
 
     try:
         play("rollback")
-        assert [probe.published(name) for name in NODES] == [previous] * 3
+        assert [probe.cluster.published(name) for name in NODES] == [previous] * 3
         probe.wait_until_parsed(previous)
         run = probe.begin("rolled-back")
         probe.signal(run)
-        probe.end(run)
+        probe.cluster.end(run)
         assert probe.told(run) == probe.expected(previous, "a", "b")
     finally:
         play("unpin")
-    probe.sync(newest)
+    probe.cluster.sync(newest)
