@@ -71,11 +71,16 @@ class Lab:
             " && rm /run/outcome.sql"
         )
 
-    def run(self, name):
-        """Run the workflow; return the run, and what it has told PagerDuty."""
+    def run(self, name, told=1):
+        """Run the workflow; return the run, and what it has told PagerDuty: so many events."""
         before = len(self.events())
         run = self.cluster.begin(DAG, f"{name}-{self.session}")
-        return Run(self, run, self.cluster.end(run, 180)["state"], self.events()[before:])
+        state = self.cluster.end(run, 180)["state"]
+        # An incident is closed after the state of the run is known.
+        self.cluster.wait(
+            lambda: len(self.events()) >= before + told, 20, f"PagerDuty is told of {name}"
+        )
+        return Run(self, run, state, self.events()[before:])
 
 
 class Run:
@@ -258,7 +263,7 @@ def test_alert_is_kept_while_pagerduty_is_away_and_sent_by_cron(lab, fine):
     lab.sql(LOSE)
     lab.answers({"kind": "status", "status": 503})
     try:
-        run = lab.run("away")
+        run = lab.run("away", told=0)
         assert run.state == "failed"
         assert run.events == []
         worker = lab.cluster.node(run.instances["report"]["hostname"])
