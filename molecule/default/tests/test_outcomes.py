@@ -140,6 +140,21 @@ class Run:
         }
 
 
+# Airflow leaves out such files unless it is told otherwise: they don't say what they declare.
+PLAIN = '''"""A workflow of one check."""
+
+from rax.workflow import check, workflow
+
+
+@workflow()
+def plain():
+    @check
+    def nothing():
+        pass
+
+
+plain()
+'''
 RESOLVE = {"event_action": "resolve", "dedup_key": KEY}
 
 
@@ -285,6 +300,14 @@ def test_alert_is_kept_while_pagerduty_is_away_and_sent_by_cron(lab, fine):
     assert worker.run("rax alerts status").rc == 0
     assert "sent" in worker.check_output("journalctl --identifier=airflow-alerts --output=cat")
     assert lab.run("again").events == [RESOLVE]
+
+
+@pytest.mark.timeout(200)
+def test_file_without_the_telling_words_is_found(lab):
+    assert not re.search("dag|asset", PLAIN, re.IGNORECASE)
+    sha = lab.cluster.push({"dags/plain.py": PLAIN}, "Check nothing")
+    lab.cluster.sync(sha)
+    lab.cluster.wait_until_parsed(sha, "plain")
 
 
 def test_no_secret_was_told(lab, fine):

@@ -1,0 +1,283 @@
+"""A page of the docs, taken apart into its examples, and a laptop to run them on."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parents[2]
+FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
+# A paragraph that begins with a path and ends with a colon says which file the next block is.
+NAMED = re.compile(r"`([^`\s]*[./][^`\s]*)`.*:", re.DOTALL)
+# What the events and lines of two runs differ in, besides what a page leaves out with an ….
+SHAPED = {"run_id", "started", "timestamp"}
+
+
+class PageError(Exception):
+    """An example that no test would run."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """An example: a file, commands, a snippet of Python or a message of rax."""
+
+    page: str
+    line: int
+    kind: str
+    text: str
+    path: str = ""
+
+    def __str__(self):
+        """Return the id of its test."""
+        return f"{self.page}:{self.line}"
+
+    @property
+    def commands(self):
+        """The commands of a console, each with the output that is shown, or None."""
+        found = []
+        for line in self.text.splitlines():
+            if line.startswith("$ "):
+                found.append([line[2:], None])
+            elif not found:
+                raise PageError(f"{self}: the commands of a console begin with $")
+            else:
+                found[-1][1] = (found[-1][1] or "") + line + "\n"
+        return found
+
+
+def parse(page, text):
+    """Return the blocks of a page; one that is not known how to run is an error."""
+    blocks, lines = [], iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        match = FENCE.match(line)
+        if not match:
+            if line.startswith("    "):
+                raise PageError(f"{page}:{number}: code without a fence is run by no test")
+            continue
+        indent, fence, language = match.groups()
+        inside = []
+        for _, other in lines:
+            if other.strip() == fence:
+                break
+            if other.strip() and not other.startswith(indent):
+                raise PageError(f"{page}:{number}: the block ends before its fence does")
+            inside.append(f"{other[len(indent) :]}\n")
+        else:
+            raise PageError(f"{page}:{number}: the block has no end")
+        before = " ".join(previous_paragraph(text, number))
+        blocks.append(block(page, number, language.strip(), "".join(inside), before))
+    return blocks
+
+
+def previous_paragraph(text, number):
+    """Return the lines of the paragraph before a line."""
+    before = [line.strip() for line in text.splitlines()[: number - 1]]
+    while before and not before[-1]:
+        before.pop()
+    start = max((index for index, line in enumerate(before) if not line), default=-1)
+    return before[start + 1 :]
+
+
+def block(page, number, language, text, before):
+    """Return the block of that language, after that paragraph."""
+    named = NAMED.fullmatch(before)
+    where = f"{page}:{number}"
+    if named:
+        path = PurePosixPath(named[1])
+        if path.is_absolute() or ".." in path.parts:
+            raise PageError(f"{where}: {path} is not in the repository")
+        return Block(page, number, "file", text, str(path))
+    if language == "console":
+        made = Block(page, number, "console", text)
+        if not made.commands:
+            raise PageError(f"{where}: a console without commands")
+        return made
+    if language == "python":
+        return Block(page, number, "snippet", text)
+    if language == "json":
+        message = json.loads(text)
+        if isinstance(message, dict) and {"kind", "event_action"} & message.keys():
+            return Block(page, number, "message", text)
+    raise PageError(
+        f"{where}: no test runs this: give a file its path (`lib/genes.py`: before the block), or "
+        "make it console, python, or json that rax logs or sends"
+    )
+
+
+def tables(text):
+    """Return the tables of a page: the rows of each, header first, as lists of cells."""
+    found = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    return [
+        [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in table.splitlines()
+            if line.strip("| -") or line.count("-") < 3
+        ]
+        for table in found
+    ]
+
+
+def code(cell):
+    """Return what a cell of a table has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def matches(expected, output):
+    """Tell whether an output is the one that is shown, whose … stands for anything.
+
+    A line of its own stands for any lines, and inside of a line for any of its characters. Columns
+    of a table may be further apart than they are shown.
+    """
+    pattern = ""
+    for line in expected.splitlines():
+        if line == "…":
+            pattern += r"(?:.*\n)*?"
+        else:
+            literal = ".*?".join(map(re.escape, line.split("…")))
+            pattern += re.sub(r"(?<!^)(\\ ){2,}", "  +", literal) + r"\n"
+    return re.fullmatch(pattern, output.rstrip("\n") + "\n") is not None
+
+
+def differences(expected, found, path=""):
+    """Yield in what a message differs from the one that is shown."""
+    if type(expected) is not type(found):
+        yield f"{path}: {expected!r} is shown, it is {found!r}"
+    elif isinstance(expected, dict):
+        if expected.keys() != found.keys():
+            yield f"{path}: the keys {sorted(expected)} are shown, they are {sorted(found)}"
+        for key in expected.keys() & found.keys():
+            yield from differences(expected[key], found[key], f"{path}.{key}")
+    elif isinstance(expected, list):
+        if len(expected) != len(found):
+            yield f"{path}: {len(expected)} items are shown, there are {len(found)}"
+        for index, (one, other) in enumerate(zip(expected, found, strict=False)):
+            yield from differences(one, other, f"{path}[{index}]")
+    elif not is_like(path.rpartition(".")[2], expected, found):
+        yield f"{path}: {expected!r} is shown, it is {found!r}"
+
+
+def is_like(key, expected, found):
+    """Tell whether a value is the one that is shown, or one of another time and host."""
+    if key in SHAPED:
+        return re.sub(r"\d", "0", expected) == re.sub(r"\d", "0", found)
+    if key == "source":
+        return found == os.uname().nodename
+    if key == "duration":
+        return found >= 0
+    if isinstance(expected, str) and "…" in expected:
+        return matches(expected, found)
+    return expected == found
+
+
+# What a page's commands find on the PATH, beside git and what every Linux has. An installation is
+# not done: what it would install is here, and the files that it is given have to be there.
+STAND_INS = {
+    "python3": '[ "$*" = "-m venv .venv" ] && mkdir .venv && exec ln -s {tools}/bin .venv',
+    "bin/activate": "PATH=$PWD/.venv/bin:$PATH",
+    "bin/python": 'PYTHONPATH=${{PYTHONPATH:+$PYTHONPATH:}}{root}/src exec {python} "$@"',
+    "bin/pip": (
+        'for word in "$@"; do case $word in */*) [ -e "$word" ] || exit 9 ;; esac; done\n'
+        '[ "$1" = install ]'
+    ),
+    "bin/uv": '[ "$1" = pip ] && shift && exec pip "$@"',
+    "bin/pytest": 'exec python -m pytest -p no:cacheprovider "$@"',
+    "bin/airflow": 'exec python -m airflow "$@"',
+    "bin/rax": 'exec python -m rax.cli "$@"',
+    "bin/ruff": 'exec {root}/.venv/bin/ruff "$@"',
+    "sudo": 'set -a\n. {tools}/node\nexec "$@"',
+    "airflow-env": 'exec "$@"',
+}
+
+
+class Laptop:
+    """A folder with a checkout of this project, a server of git, and a shell that goes on."""
+
+    def __init__(self, folder, node):
+        """Make it; `node` has the variables that commands behind sudo get."""
+        self.folder = folder
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.origin = folder / "dags.git"
+        (self.work / "caspian-deploy").symlink_to(ROOT)
+        tools = folder / "tools"
+        for name, text in STAND_INS.items():
+            file = tools / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = text.format(tools=tools, root=ROOT, python=sys.executable)
+            file.write_text(f"#!/bin/sh\n{text}\n")
+            file.chmod(0o755)
+        (tools / "node").write_text("".join(f"{key}='{value}'\n" for key, value in node.items()))
+        environment = {
+            "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            # There may be an account of the name airflow here.
+            "RAX_ACCOUNT": "root",
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        (folder / ".gitconfig").write_text(
+            "[user]\nname = An author\nemail = author@example.org\n[init]\ndefaultBranch = main\n"
+            f'[url "{self.origin}"]\ninsteadOf = ssh://git@git.example.org/team/dags.git\n'
+        )
+        subprocess.run(
+            ["git", "init", "--quiet", "--bare", self.origin], env=environment, check=True
+        )
+        self._shell = subprocess.Popen(
+            ["bash", "--norc"], cwd=self.work, env=environment, text=True, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    @property
+    def repository(self):
+        """The folder that the page makes."""
+        return self.work / "dags"
+
+    def close(self):
+        """End the shell and what it has left running."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._shell.pid, signal.SIGKILL)
+        self._shell.wait()
+        for stream in (self._shell.stdin, self._shell.stdout):
+            # What a hanging command was to be told goes nowhere.
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+    def execute(self, command):
+        """Run a command in the shell; return its exit code and all that it has written."""
+        output = self.folder / "output"
+        self._shell.stdin.write(f"{{ {command}\n}} >{output} 2>&1 </dev/null; echo $?\n")
+        self._shell.stdin.flush()
+        said = self._shell.stdout.readline()
+        assert said.strip().isdigit(), f"the shell has ended at {command!r}: {said}"
+        return int(said), output.read_text()
+
+    def check(self, command, expected=None):
+        """Run a command, which has to succeed; its output has to be the one that is shown."""
+        status, output = self.execute(command)
+        assert status == 0, f"$ {command}\n{output}\nexit code {status}"
+        if expected is not None:
+            assert matches(expected, output), f"$ {command}\n{output}\nis not\n{expected}"
+        return output
+
+    def run(self, block):
+        """Run a block that is no message."""
+        if block.kind == "file":
+            file = self.repository / block.path
+            assert file.parent.is_dir(), f"{block}: nothing has made the folder of {block.path}"
+            file.write_text(block.text)
+        elif block.kind == "console":
+            for command, expected in block.commands:
+                self.check(command, expected)
+        elif ">>> " in block.text:
+            file = self.folder / "snippet.txt"
+            file.write_text(block.text)
+            self.check(f"python -m doctest -o ELLIPSIS {file}")
+        else:
+            file = self.folder / "snippet.py"
+            file.write_text(block.text)
+            self.check(f"python {file}")
