@@ -102,11 +102,13 @@ def read(path: Path, root: Path) -> File | None:
 def names(roots: Iterable[Path]) -> list[str]:
     """Return the names of all configs in these roots, sorted."""
     found = {
-        ".".join(path.relative_to(root).with_suffix("").parts)
+        path.relative_to(root).as_posix().removesuffix(SUFFIX)
         for root in roots
         for path in root.rglob(f"*{SUFFIX}")
     }
-    return sorted(filter(_NAME.fullmatch, found))
+    # A dot in a name is a folder, so that no name leads to a file with one.
+    dotted = (path.replace("/", ".") for path in found if "." not in path)
+    return sorted(filter(_NAME.fullmatch, dotted))
 
 
 def explain_missing(name: str, roots: list[Path]) -> str:
@@ -118,6 +120,9 @@ def explain_missing(name: str, roots: list[Path]) -> str:
         other = path_of(root, name).with_suffix(".yml")
         if other.exists():
             return f": {other} has to end in {SUFFIX}"
+        for path in root.rglob(f"*{SUFFIX}"):
+            if path.relative_to(root).as_posix().replace("/", ".") == f"{name}{SUFFIX}":
+                return f": {path} has to be {path_of(root, name)}"
     return near(name, names(roots))
 
 
@@ -135,7 +140,8 @@ def _open(path: Path, root: Path) -> int:
     None of these steps follows a link: one that is put there meanwhile leads nowhere.
     """
     top = _resolve(root)
-    resolved = _resolve(path)
+    # From there: the root may be, or become, a link to another release.
+    resolved = _resolve(top / path.relative_to(root))
     if not resolved.is_relative_to(top):
         raise MalformedConfigError(f"{path}: is a link that leads out of {root}")
     *folders, file = resolved.relative_to(top).parts or (".",)

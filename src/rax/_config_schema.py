@@ -126,7 +126,12 @@ def _value(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if container in _LISTS:
         if _is_list(value):
             item = arguments[0] if arguments else Any
-            return _LISTS[container](_items([item] * len(value), value, path, problems))
+            items = _items([item] * len(value), value, path, problems)
+            try:
+                return _LISTS[container](items)
+            except TypeError:
+                problems.append(f"{path} has a value that a set cannot hold, such as a mapping")
+                return None
     elif container in _MAPPINGS:
         if isinstance(value, Mapping):
             return _mapping(arguments or (Any, Any), value, path, problems)

@@ -32,7 +32,8 @@ _PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|\{\w*\}|%\(\w+\)s|<.*>|\*+|x{3,}
 _TOKEN = re.compile(r"\S{8,}")
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/]{20,}={0,2}")
 
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s/?#]*)@")
+# From the start of a word only: to try each of its letters takes time by the square of its length.
+_USERINFO = re.compile(r"(?<![A-Za-z0-9+.-])[0-9+.-]*([A-Za-z][A-Za-z0-9+.-]*)://([^\s/?#]*)@")
 # Their part before @ is a fixed user, or a container of Azure.
 _HARMLESS_USERS = {"ssh", "git+ssh", "abfs", "abfss", "wasb", "wasbs"}
 _ASSIGNED = re.compile(

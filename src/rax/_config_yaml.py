@@ -28,11 +28,17 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known a
         self._checked: set[int] = set()
 
     def flatten_mapping(self, node: Any) -> None:
-        """Check a mapping before ``<<`` brings in keys that may rightly occur twice."""
-        if id(node) not in self._checked:
-            self._checked.add(id(node))
-            self._check_keys(node)
+        """Check a mapping before ``<<`` brings in keys that may rightly occur twice.
+
+        Of these the last counts, in the place of the first. The others go, or else they multiply
+        with each merge of merges.
+        """
+        if id(node) in self._checked:
+            return
+        self._checked.add(id(node))
+        self._check_keys(node)
         super().flatten_mapping(node)
+        node.value = [*{self.construct_object(pair[0]): pair for pair in node.value}.values()]
 
     def _check_keys(self, node: Any) -> None:
         lines: dict[Hashable, int] = {}
@@ -135,16 +141,20 @@ def _unreadable_scalar(content: bytes) -> int | None:
     return None
 
 
-def _scalars(node: Any) -> Iterator[Any]:
-    if isinstance(node, yaml.ScalarNode):
-        yield node
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _scalars(key)
-            yield from _scalars(value)
-    elif node is not None:
-        for item in node.value:
-            yield from _scalars(item)
+def _scalars(root: Any) -> Iterator[Any]:
+    """Yield each once, in their order; aliases may lead back, or to the same node many times."""
+    left, seen = [root], set()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            yield node
+        elif isinstance(node, yaml.MappingNode):
+            left.extend(part for pair in reversed(node.value) for part in reversed(pair))
+        else:
+            left.extend(reversed(node.value))
 
 
 def _check_size(document: Any, path: object) -> None:

@@ -18,7 +18,10 @@ _HOST = re.compile(r"[A-Za-z0-9._,-]+")
 _ADDRESS = re.compile(r"(\[)?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)(?(1)\])")
 # SQLAlchemy 2.0 takes the database of a URL as it is written, and later ones unquote it: so it is
 # written as it is, and what would differ is refused.
-_SQLALCHEMY = ("postgresql", "mysql", "mariadb", "oracle", "mssql")
+_SQLALCHEMY = (
+    "postgresql", "mysql", "mariadb", "oracle", "mssql", "trino", "snowflake", "redshift",
+    "cockroachdb", "clickhouse", "clickhousedb",
+)  # fmt: skip
 _NOT_IN_SQLALCHEMY = re.compile(r"[?%#@\x00-\x1f\x7f]")
 # Here a database is a path, and slashes divide it.
 _PATHS = ("http", "https", "ftp", "ftps", "sftp")
@@ -58,8 +61,9 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
     """Return the fields of an Airflow connection, all of which JSON can hold.
 
     ====================  ========================================================================
-    ``conn_type``         the argument, else ``metadata.conn_type``, else the scheme of ``url``
-                          (``postgresql`` is ``postgres`` and ``https`` is ``http`` in Airflow)
+    ``conn_type``         the argument, else ``metadata.conn_type``, else the scheme of ``url``,
+                          in lower case; in Airflow, ``postgresql`` is ``postgres`` and ``https`` is
+                          ``http``
     ``host``              ``host``
     ``login, password``   ``user``, ``pass``
     ``schema``            ``metadata.database``, else ``metadata.schema``; a connection of the type
@@ -86,8 +90,10 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
             f"{credential.name} does not say which type of connection it is: set conn_type in its "
             "metadata in the vault, such as conn_type=postgres, or give its url a scheme"
         )
-    protocol = "https" if kind.lower() == "https" else scheme
-    kind = {"postgresql": "postgres", "https": "http"}.get(kind.lower(), kind).replace("-", "_")
+    # As Airflow reads the scheme of a connection's URI.
+    kind = kind.lower()
+    protocol = "https" if kind == "https" else scheme
+    kind = {"postgresql": "postgres", "https": "http"}.get(kind, kind).replace("-", "_")
     schema = _database(credential)
     if not schema and kind == "http" and protocol in ("http", "https"):
         # Or else Airflow would send the password over http.

@@ -28,6 +28,10 @@ SUFFIX = ".json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # How often one looks at a directory that is replaced meanwhile.
 _ATTEMPTS = 5
+# What is frozen and searched for secrets level by level must not exhaust Python's stack.
+_DEEPEST = 100
+# Only these say that a file is not there; too many open files, for one, say nothing about it.
+_ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
 
 
 class File(NamedTuple):
@@ -110,6 +114,8 @@ def _read(folder: Path, name: str) -> tuple[File | None, str]:
             raise InsecureCredentialError(f"{path}: {problem}")
         with open(descriptor, "rb", closefd=False) as file:
             values, problem = _parse(file.read())
+    except OSError as error:
+        _raise_unavailable(path, error)
     finally:
         os.close(descriptor)
     if values is None:
@@ -134,7 +140,7 @@ def _open(folder: Path, file: str) -> int:
                 raise
         finally:
             os.close(descriptor)
-    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
+    raise OSError(errno.EBUSY, "is replaced all the time")
 
 
 def _list(folder: Path) -> list[str]:
@@ -147,7 +153,7 @@ def _list(folder: Path) -> list[str]:
                 return files
         finally:
             os.close(descriptor)
-    raise FileNotFoundError(errno.ENOENT, "is replaced all the time")
+    raise OSError(errno.EBUSY, "is replaced all the time")
 
 
 def _open_directory(folder: Path) -> int:
@@ -168,7 +174,8 @@ def _is_published(descriptor: int, folder: Path) -> bool:
 def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
     """Return the fields, or None and what is wrong, without a word of the content."""
     try:
-        document = json.loads(content)
+        # Given bytes, json would take UTF-16, and raw halves of characters.
+        document = json.loads(content.decode("utf-8-sig"))
         halves = b"\\u" in content and _has_surrogate(document)
     except UnicodeDecodeError:
         return None, "is not UTF-8"
@@ -184,6 +191,8 @@ def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
             return None, f"{key} is missing"
         if not isinstance(document[key], kind):
             return None, f"{key} is not {article}"
+    if _is_deep(document["metadata"]):
+        return None, f"metadata is nested more than {_DEEPEST} deep"
     if halves:
         return (
             None,
@@ -197,6 +206,14 @@ def _has_surrogate(document: Any) -> bool:
     return re.search("[\ud800-\udfff]", json.dumps(document, ensure_ascii=False)) is not None
 
 
+def _is_deep(metadata: dict[str, Any]) -> bool:
+    level: list[Any] = [metadata]
+    for _ in range(_DEEPEST):
+        values = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [item for items in values for item in items if isinstance(item, dict | list)]
+    return bool(level)
+
+
 def _available(folder: Path) -> str:
     found = names(folder)
     if not found:
@@ -206,9 +223,9 @@ def _available(folder: Path) -> str:
 
 
 def _raise_unavailable(path: Path, error: OSError) -> NoReturn:
-    kind, advice = CredentialNotFoundError, ""
+    kind = CredentialNotFoundError if error.errno in _ABSENT else UnreadableCredentialError
+    advice = ""
     if isinstance(error, PermissionError):
-        kind = UnreadableCredentialError
         advice = " (tasks run as the user airflow; a person must be in its group)"
     elif isinstance(error, FileNotFoundError):
         advice = " (has refresh_credentials.yml run for this node?)"

@@ -160,7 +160,8 @@ def _seconds(max_age: float | timedelta) -> float | None:
             f"max_age is {max_age!r}: give seconds or a timedelta, more than none; "
             "math.inf is no limit"
         )
-    return None if math.isinf(seconds) else seconds
+    # math.isinf() takes no whole number that a float cannot hold.
+    return None if seconds == math.inf else seconds
 
 
 @functools.cache

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _SECRET_KEY = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://[^\s/?#:@]*:([^\s/?#]*)@")
+# Without the scheme: to try one from each letter of a long text takes time by its square.
+_URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/?#]*)@")
 # Shorter lines of a secret of several lines are words and brackets.
 _SHORTEST_LINE = 8
 
@@ -107,7 +108,7 @@ def tell(credential: Mapping[str, Any]) -> bool:
 def _secrets_in(value: Any, secret: bool) -> Iterator[str]:
     if isinstance(value, str):
         yield from (value,) if secret and value else _url_passwords(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool):
         # What looks like a number in the vault has become one.
         yield from (str(value),) if secret else ()
     elif isinstance(value, Mapping):

@@ -60,14 +60,17 @@ class Credential(Mapping[str, Any]):
     A pickle of it holds its name alone, and reads the file again where it is loaded.
     """
 
-    __slots__ = ("_values", "name")
-
-    name: str
+    __slots__ = ("_name", "_values")
 
     def __init__(self, name: str, values: Mapping[str, Any]) -> None:
         """Hold a copy of the values; get_credentials() has checked them."""
-        self.name = name
+        self._name = name
         self._values = {**values, "metadata": _frozen(values["metadata"])}
+
+    @property
+    def name(self) -> str:
+        """Return the name of the credential."""
+        return self._name
 
     def __getitem__(self, key: str) -> Any:
         """Return one field."""
@@ -168,7 +171,7 @@ def get_credentials(name: str, *, max_age: "float | timedelta | None" = None) ->
     credential at most; it counts instead of ``RAX_CREDENTIALS_MAX_AGE``, and ``math.inf`` is no
     limit.
 
-    Raises CredentialNotFoundError (UnreadableCredentialError where this account may not look),
+    Raises CredentialNotFoundError (UnreadableCredentialError where one cannot look),
     InsecureCredentialError by libpq's rule for private keys (owned by this account and at most
     0600, or by root and at most 0640), MalformedCredentialError, StaleCredentialError, or
     RaxError for a setting that makes no sense.
@@ -197,7 +200,7 @@ def list_credentials() -> list[str]:
     """Return the names of the credentials that this node has, sorted.
 
     Raises CredentialNotFoundError when there is no directory of credentials, and
-    UnreadableCredentialError when this account may not list it.
+    UnreadableCredentialError when it cannot be listed.
     """
     return _credential_files.names(_credential_files.directory())
 

@@ -7,11 +7,11 @@ class RaxError(Exception):
 
 
 class CredentialNotFoundError(RaxError):
-    """This node has no credential of that name, or this account may not read it."""
+    """This node has no credential of that name, or it cannot be looked at."""
 
 
 class UnreadableCredentialError(CredentialNotFoundError):
-    """The credentials, or the one of that name, are there, and this account may not read them."""
+    """The credentials, or the one of that name, may be there, and cannot be looked at."""
 
 
 class InsecureCredentialError(RaxError):

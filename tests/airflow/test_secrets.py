@@ -1,6 +1,7 @@
 """CredentialsBackend over a node's files, asked by Airflow's own callers."""
 
 import asyncio
+import errno
 import json
 import os
 import subprocess
@@ -185,19 +186,19 @@ def stale(_, monkeypatch):
     return f"{NAME} was last confirmed 3 h ago"
 
 
-def unreadable(part):
+def unreadable(part, number=errno.EACCES):
     def make(_, monkeypatch):
         opened = os.open
 
         def refuse(path, *arguments, **keywords):
             if Path(path).name == part:
-                raise PermissionError(13, "Permission denied")
+                raise OSError(number, os.strerror(number))
             return opened(path, *arguments, **keywords)
 
         monkeypatch.setattr(os, "open", refuse)
-        return "Permission denied"
+        return os.strerror(number)
 
-    make.__name__ = f"unreadable_{part}"
+    make.__name__ = f"unreadable_{part}_{errno.errorcode[number]}"
     return make
 
 
@@ -212,7 +213,7 @@ def not_for_airflow(_, monkeypatch):
 @pytest.mark.parametrize(
     "spoil",
     [loose_mode, not_json, no_type, stale, unreadable(f"{NAME}.json"), unreadable("credentials"),
-     not_for_airflow],
+     unreadable("credentials", errno.EMFILE), not_for_airflow],
 )  # fmt: skip
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_credential_that_cannot_be_used_stops_the_look_up(

@@ -152,6 +152,14 @@ def test_a_file_with_another_ending_is_named(root):
         get_config("a")
 
 
+def test_a_file_whose_name_has_a_dot_is_named(root):
+    write(root, "a", "x: 1").rename(root / "a.b.yaml")
+    expected = rf"no config 'a\.b' in {root}: {root}/a\.b\.yaml has to be {root}/a/b\.yaml$"
+    with pytest.raises(ConfigNotFoundError, match=expected):
+        get_config("a.b")
+    assert list_configs() == []
+
+
 def test_folders_that_are_not_there_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("RAX_CONFIG_DIR", f"{tmp_path}/a:{tmp_path}/b")
     with pytest.raises(
@@ -188,6 +196,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("a: 1\n---\nb: 1\n", ":2: but found another document"),
     ("a: *b\n", ":1: found undefined alias"),
     ("a: &x [*x]\n", ": is nested more than 100 deep, or contains itself"),
+    ("a: &x [*x]\nb: 2026-02-30\n", ":2: holds what is not a value of its type"),
+    ("a:\n" + "".join(" " * n + "a:\n" for n in range(1, 980)) + " " * 980 + "2026-02-30",
+     ":981: holds what is not a value of its type"),
+    (BOMB + "b: 2026-02-30\n", ":10: holds what is not a value of its type"),
     ("a: " + "[" * 200 + "]" * 200, ": is nested more than 100 deep"),
     ("a: " + "[" * 100_000, ":1: is nested too deeply"),
     ("- " * 100_000 + "a", ":1: is nested too deeply"),
@@ -301,6 +313,15 @@ template: "{{ ds }}"
     assert config.template == "{{ ds }}"
 
 
+@pytest.mark.timeout(20)
+def test_merges_of_merges_do_not_multiply(root):
+    levels = "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 10}]}}\n" for n in range(1, 12))
+    write(root, "all", f"a0: &a0 {{x: 1, y: 2}}\n{levels}last: {{z: 3, <<: [*a11], x: 4}}\n")
+    config = get_config("all")
+    assert config.a11 == {"x": 1, "y": 2}
+    assert [*config.last.items()] == [("x", 4), ("y", 2), ("z", 3)]
+
+
 KEYS = st.text(max_size=5) | st.integers()
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats() | st.dates(),
@@ -401,6 +422,24 @@ def test_a_link_that_is_put_there_after_the_check_is_not_followed(root, monkeypa
     monkeypatch.setattr(_config_files, "_resolve", swap)
     with pytest.raises(MalformedConfigError, match="is a link that leads out of"):
         get_config("folder.a")
+
+
+def test_a_root_that_becomes_another_release_meanwhile(tmp_path, monkeypatch):
+    """Neither file is out of its root."""
+    link = tmp_path / "airflow-git-dir"
+    link.symlink_to(release(tmp_path, "first"))
+    second = release(tmp_path, "second")
+    monkeypatch.setenv("RAX_CONFIG_DIR", str(link / "configs"))
+    real = _config_files._resolve
+
+    def flip(given):
+        found = real(given)
+        link.unlink()
+        link.symlink_to(second)
+        return found
+
+    monkeypatch.setattr(_config_files, "_resolve", flip)
+    assert get_config("a").release == "first"
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_the_next_time(root, monkeypatch):
@@ -515,6 +554,33 @@ def test_files_of_an_overlay_that_come_change_and_go(tmp_path, monkeypatch):
     assert get_config("a") == {"x": 1, "y": 1}
     monkeypatch.setenv("RAX_CONFIG_DIR", str(base))
     assert get_config("a") is get_config("a")
+
+
+@pytest.mark.parametrize("settled", [(), ("site",)])
+def test_a_file_that_goes_right_after_a_read_is_not_served(tmp_path, monkeypatch, settled):
+    def is_settled(status, _now):
+        return any(status.st_ino == (tmp_path / name / "a.yaml").stat().st_ino for name in settled)
+
+    monkeypatch.setattr(_config_files, "is_settled", is_settled)
+    monkeypatch.setenv("RAX_CONFIG_DIR", f"{tmp_path}/base:{tmp_path}/site")
+    base, _ = (write(tmp_path / name, "a", f"{name}: 1") for name in ("base", "site"))
+    assert get_config("a") == {"base": 1, "site": 1}
+    base.unlink()
+    assert get_config("a") == {"site": 1}
+
+
+@pytest.mark.usefixtures("_always_settled")
+def test_a_cached_file_that_can_no_longer_be_read_is_not_served(root, monkeypatch):
+    write(root, "a", "x: 1")
+    assert get_config("a").x == 1
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(MalformedConfigError, match=r"a\.yaml: Permission denied"):
+        get_config("a")
 
 
 @pytest.mark.usefixtures("_always_settled")

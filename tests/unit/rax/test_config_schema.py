@@ -37,6 +37,7 @@ class Daily:
     pair: tuple[str, int] = ("a", 1)
     steps: list[Target] = field(default_factory=list)
     labels: dict[str, int | str] = field(default_factory=dict)
+    tags: frozenset[Any] = frozenset()
     extra: Any = None
     made: str = field(default="", init=False)
 
@@ -118,6 +119,7 @@ def test_each_call_has_an_instance_of_its_own(read):
     ({"steps": [{"table": "a"}, {"schema": "b"}]}, "steps[1].table is missing"),
     ({"labels": {"a": [1]}}, "labels.a is a list, where int or str is expected"),
     ({"labels": {1: 1}}, "the key labels.1 is of type int, where str is expected"),
+    ({"tags": [1, {"a": 1}]}, "tags has a value that a set cannot hold, such as a mapping"),
 ])  # fmt: skip
 def test_what_does_not_fit(read, changes, problem):
     expected = f"config ebi does not fit Daily: {problem}"

@@ -41,7 +41,7 @@ def test_what_looks_like_a_secret(key, value):
     ("max_tokens", 1000), ("max_tokens", "1000"), ("page_token", "next_page_token"),
     ("stop_token", "end_of_text"), ("tokenizer", "bert-base-uncased"), ("token", "EOF"),
     ("password_file", "/run/secrets/db"), ("password_env", "db_password"),
-    ("secret_name", "ebi/etl"),
+    ("secret_name", "ebi/etl"), ("secret", {"backend": "vault", "region": "north"}),
     ("password_length", 12), ("passwordless", "yes please"), ("password", ""), ("password", None),
     ("password", True), ("pass_rate", "ninety"), ("passengers", "many people"),
     ("first_pass", "full"),
@@ -60,6 +60,13 @@ def test_what_looks_like_a_secret(key, value):
 ])  # fmt: skip
 def test_what_does_not(key, value):
     assert find_secrets({key: value}) == []
+
+
+@pytest.mark.timeout(5)
+def test_a_long_word_is_searched_in_one_go():
+    """Where each of its letters might begin a scheme, that would take minutes."""
+    word = "a1" * 100_000
+    assert find_secrets({"blob": word, "url": f"{word}://u:hunter2@h"}) == ["url"]
 
 
 def test_all_of_them_are_named_in_order_and_none_is_shown():

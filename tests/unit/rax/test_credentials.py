@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import errno
 import itertools
 import json
 import logging
@@ -24,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rax import _file_identity
-from rax.credentials import Credential, get_credentials, list_credentials
+from rax.credentials import Credential, get_credentials, list_credentials, secret_values
 from rax.errors import (
     CredentialNotFoundError,
     InsecureCredentialError,
@@ -92,6 +93,8 @@ def test_a_credential_cannot_be_changed():
         credential["pass"] = "other"
     with pytest.raises(TypeError):
         credential["metadata"]["port"] = 1
+    with pytest.raises(AttributeError):
+        credential.name = "other"
     assert copy.copy(credential) is credential
     assert copy.deepcopy(credential) is credential
 
@@ -175,6 +178,19 @@ def test_rotate_live(folder, file):
     new = write(folder / ".new", record(**{"pass": SECRET[::-1]}))
     os.utime(new, ns=times)
     new.rename(file)
+    assert get_credentials(NAME)["pass"] == SECRET[::-1]
+
+
+@pytest.mark.usefixtures("always_settled")
+def test_rotate_live_in_place(file):
+    """Neither inode, size nor mtime tell it; the time of the last change does."""
+    first = file.stat()
+    assert get_credentials(NAME)["pass"] == SECRET
+    with file.open("r+") as opened:
+        opened.write(json.dumps(record(**{"pass": SECRET[::-1]})))
+    while file.stat().st_ctime_ns == first.st_ctime_ns:  # until its clock has ticked
+        file.chmod(0o600)
+    os.utime(file, ns=(first.st_atime_ns, first.st_mtime_ns))
     assert get_credentials(NAME)["pass"] == SECRET[::-1]
 
 
@@ -320,9 +336,9 @@ def test_the_directory_is_removed_while_it_is_compared(generations, monkeypatch)
 @pytest.mark.usefixtures("file")
 def test_a_directory_that_does_not_keep_still_is_an_error(monkeypatch):
     monkeypatch.setattr(os.path, "samestat", lambda *_: False)
-    with pytest.raises(CredentialNotFoundError, match="is replaced all the time"):
+    with pytest.raises(UnreadableCredentialError, match="is replaced all the time"):
         get_credentials("other")
-    with pytest.raises(CredentialNotFoundError, match="is replaced all the time"):
+    with pytest.raises(UnreadableCredentialError, match="is replaced all the time"):
         list_credentials()
 
 
@@ -398,6 +414,19 @@ def test_malformed_content_is_not_shown(folder, content):
     assert SECRET not in str(caught.value) + repr(own)
 
 
+def nested(levels):
+    """Return a record whose metadata are that many mappings and lists, one in the other."""
+    value = SECRET
+    for level in range(levels):
+        value = {"deep": value} if level % 2 else [value]
+    return record(metadata={"secret": value})
+
+
+def test_metadata_may_be_nested(folder):
+    write(folder / f"{NAME}.json", nested(99))
+    assert SECRET in secret_values(get_credentials(NAME))
+
+
 @pytest.mark.parametrize(("fields", "message"), [
     ({k: v for k, v in record().items() if k != "pass"}, "pass is missing"),
     (record(user=7), "user is not a string"),
@@ -408,6 +437,10 @@ def test_malformed_content_is_not_shown(folder, content):
     (b"[" * 100_000, "is not JSON: a number has too many digits, or it is nested too deeply"),
     (b'{"user": ' + b"9" * 5000 + b"}", "is not JSON: a number has too many digits"),
     (record(description="\udcff"), "has half a character"),
+    (json.dumps(record()).encode().replace(b"db", b"\xed\xa0\x80"), "is not UTF-8"),
+    (json.dumps(record()).encode("utf-16"), "is not UTF-8"),
+    (nested(101), "metadata is nested more than 100 deep"),
+    (nested(900), "metadata is nested more than 100 deep"),
 ])  # fmt: skip
 def test_malformed_messages(folder, fields, message):
     write(folder / f"{NAME}.json", fields)
@@ -473,6 +506,22 @@ def test_an_account_that_may_not_read(monkeypatch):
 
 
 @pytest.mark.usefixtures("file")
+def test_too_many_open_files_are_no_answer(monkeypatch):
+    """Whoever looks elsewhere for what is not found must not do so now."""
+    monkeypatch.setattr(os, "open", refusing(OSError(errno.EMFILE, "Too many open files")))
+    for call in (list_credentials, lambda: get_credentials(NAME)):
+        with pytest.raises(UnreadableCredentialError, match=r"credentials.*: Too many open files$"):
+            call()
+
+
+def test_a_name_that_no_file_can_have(folder):
+    expected = re.escape(f"{folder}/{'a' * 300}.json: File name too long") + "$"
+    with pytest.raises(CredentialNotFoundError, match=expected) as caught:
+        get_credentials("a" * 300)
+    assert type(caught.value) is CredentialNotFoundError
+
+
+@pytest.mark.usefixtures("file")
 def test_descriptors_are_closed(folder):
     (folder / "bad.json").write_bytes(b"")
     (folder / "bad.json").chmod(0o644)
@@ -514,6 +563,12 @@ def test_a_change_right_after_a_read_is_seen(file, monkeypatch):
         with file.open("r+") as opened:
             opened.write(json.dumps(record(**{"pass": value})))
         assert get_credentials(NAME)["pass"] == value
+
+
+def test_a_file_that_looks_old_is_not_cached_right_after_its_change(file, monkeypatch):
+    monkeypatch.setattr(_file_identity, "_SETTLED_NS", 10**18)
+    os.utime(file, (0, 0))
+    assert get_credentials(NAME) is not get_credentials(NAME)
 
 
 @pytest.mark.usefixtures("always_settled")

@@ -29,6 +29,7 @@ COMPONENTS = "airflow._shared.secrets_masker"
      ["t", "k", "d", "w", "s"]),
     ({"metadata": {"port": 5432, "team": "x", "token": "", "on_secret": True, "key": None}}, []),
     ({"metadata": {"token": 12345678}}, ["12345678"]),
+    ({"metadata": {"token": 12345.75}}, ["12345.75"]),
     ({"metadata": {"proxy": "http://me:mine@proxy/"}}, ["mine"]),
     ({"metadata": {"token": {"a": "x", "b": ["y", 1]}, "z": {"secret": "w"}}},
      ["x", "y", "1", "w"]),
@@ -36,6 +37,14 @@ COMPONENTS = "airflow._shared.secrets_masker"
 def test_secret_values(fields, expected):
     empty = {"user": "u", "pass": "", "host": "h", "url": "", "description": "", "metadata": {}}
     assert list(secret_values(Credential(NAME, empty | fields))) == expected
+
+
+@pytest.mark.timeout(5)
+def test_a_long_text_is_searched_in_one_go():
+    """Where each of its letters might begin a scheme, that would take minutes."""
+    text = "a" * 200_000 + "://u@h"
+    fields = {"user": "u", "pass": "", "host": "h", "url": text, "metadata": {"proxy": text}}
+    assert list(secret_values(fields)) == []
 
 
 class Masker:
@@ -245,6 +254,18 @@ def test_a_fork_tells_its_own_masker_and_supervisor(load_masker, load_task):
         task.SUPERVISOR_COMMS = Supervisor()
         get_credentials(NAME)
         return masker.patterns == EXPECTED and len(task.SUPERVISOR_COMMS.messages) == 1
+
+    in_a_fork(child)
+
+
+def test_a_fork_whose_masker_is_emptied_in_place_is_told_again(load_masker):
+    masker = load_masker(TASKS)
+    get_credentials(NAME)
+
+    def child():
+        masker.patterns.clear()
+        get_credentials(NAME)
+        return masker.patterns == EXPECTED
 
     in_a_fork(child)
 

@@ -68,7 +68,7 @@ def test_age(status):
     ("limit", "fresh"),
     [
         (None, True), (2 * HOUR, True), (2.0 * HOUR, True), (timedelta(hours=2), True),
-        (math.inf, True), (timedelta.max, True),
+        (math.inf, True), (timedelta.max, True), (10**400, True),
         (60, False), (0.5, False), (timedelta(minutes=1), False),
     ],
 )  # fmt: skip
@@ -264,6 +264,16 @@ def test_a_status_is_parsed_once_and_a_new_one_seen(status, monkeypatch):
     status(ago=0)
     get_credentials(NAME, max_age=60)
     assert len(parsed) == 1
+
+
+def test_a_status_that_changes_right_after_a_read_is_seen(status, monkeypatch):
+    """Within one tick of its clock, all times of a file are still those of what was read."""
+    monkeypatch.setattr(_freshness, "identity", lambda status: status[:7])
+    path = status(ago=HOUR, mode=0o600)
+    assert credential_age(NAME) >= HOUR
+    content = path.read_bytes()
+    path.write_bytes(re.sub(rb"20\d\d-", b"2020-", content))
+    assert credential_age(NAME) > 365 * 24 * HOUR
 
 
 def test_the_age_of_what_cannot_be_a_name():

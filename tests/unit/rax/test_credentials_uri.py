@@ -64,6 +64,8 @@ def test_what_is_in_front_of_the_path(fields, expected):
     ("postgresql+psycopg2", "ebi", "ebi"),
     ("mysql+pymysql", "a b", "a b"),
     ("MySQL", "a b", "a b"),
+    ("trino", "hive/default", "hive/default"),
+    ("snowflake", "ebi/public", "ebi/public"),
     ("mongodb+srv", "a b", "a%20b"),
 ])  # fmt: skip
 def test_a_database_as_the_readers_of_a_scheme_have_it(scheme, database, expected):
@@ -114,6 +116,7 @@ AMQP = "amqp"
     query=st.dictionaries(TEXT.filter(bool), st.lists(TEXT, min_size=1)),
 )
 @example("", ":@/?#[]%", "/", "::1", None, {})
+@example(":@/?#[]%", "", "/", "::1", None, {})
 def test_any_credential_returns_from_its_url(user, password, database, host, port, query):
     one = credential(user=user, host=host, **{"pass": password})
     url = one.uri(AMQP, database=database, port=port, query=query)
@@ -140,10 +143,13 @@ def test_any_credential_returns_from_its_url(user, password, database, host, por
     ("http://api.example.org/", {}, None, {"conn_type": "http", "schema": "http"}),
     ("https://api.example.org/", {}, "http", {"conn_type": "http", "schema": "https"}),
     ("", {"conn_type": "https"}, None, {"conn_type": "http", "schema": "https"}),
+    ("https://api.example.org/", {"conn_type": "HTTP"}, None,
+     {"conn_type": "http", "schema": "https"}),
     ("", {}, "http", {"conn_type": "http", "schema": None}),
+    ("postgresql://db/ebi", {}, "http", {"conn_type": "http", "schema": None}),
     ("https://api.example.org/", {"schema": "http"}, None, {"conn_type": "http", "schema": "http"}),
     ("", {"database": "ebi", "schema": "public"}, "x", {"schema": "ebi"}),
-    ("", {"schema": "public"}, "x", {"schema": "public"}),
+    ("", {"schema": "public"}, "x", {"schema": "public", "extra": {}}),
     ("", {"port": "5432"}, "x", {"port": 5432}),
     ("", {}, "x", {"port": None, "schema": None, "extra": {}}),
     ("", {"sslmode": "require", "n": 1, "on": True, "deep": {"a": [1, {"b": 2}]}, "port": 1}, "x",
