@@ -14,8 +14,9 @@
 
 Neither raises an error, whatever it is given and whatever fails, and neither takes longer than its
 ``limit``: they are called where something is wrong already. What has become of an alert is in the
-``Outcome`` and in the log ``rax.alerting``. What ends a task goes through: ``KeyboardInterrupt``,
-``SystemExit`` and Airflow's time-out. Under asyncio, call them by ``asyncio.to_thread``.
+``Outcome`` and in the log ``rax.alerting``. What the handler of a signal raises meanwhile goes
+through, such as ``KeyboardInterrupt`` and Airflow's time-out of a task. Under asyncio, call them by
+``asyncio.to_thread``.
 
 A ``dedup_key`` stands for what is wrong, not for a run: while its incident is open, another
 trigger adds to it. ``dedup_key("ebi_load")`` is the one that all alerts of a workflow share in the
@@ -40,8 +41,9 @@ alerts are only logged. Events go to the first of
 
 always over https; ``SSL_CERT_FILE`` and ``HTTPS_PROXY`` are followed. ``RAX_ALERTING_SPOOL`` names
 another folder for the spool than ``~/.local/state/rax/alerts``, which ``XDG_STATE_HOME`` moves.
-What PagerDuty doesn't accept is shortened, and passwords of this node's credentials are masked,
-wherever they occur in an event.
+What PagerDuty doesn't accept is shortened, and passwords of five characters and more of this
+node's credentials are masked, wherever they occur in an event, but for the key that
+``dedup_key()`` returns: it must be the same on all nodes.
 """
 
 from collections.abc import Mapping
@@ -98,7 +100,8 @@ def trigger(
     task this is; outside of Airflow, equal alerts of a host share one. ``details`` may hold
     anything. ``links`` are https addresses by their text. ``limit`` is in seconds, 0.1 to 3600.
 
-    What PagerDuty would refuse is mended: the log and the alert's details say what.
+    What PagerDuty would refuse is mended: the log and the alert's details say what. Nothing is
+    raised but what the handler of a signal raises meanwhile.
     """
     words = {"component": component, "group": group, "class": class_}
     call = _calls.Call(

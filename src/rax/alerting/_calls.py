@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Self
 
-from rax.alerting._deadline import Deadline, run_within
+from rax.alerting._deadline import Deadline, NoThreadError, run_within
 from rax.alerting._events import Event, shown
 from rax.alerting._folder import DamagedError
 from rax.alerting._pagerduty import Client, RefusedError, credential_name, not_set_up
@@ -161,10 +161,7 @@ class Call:
 
     def outcome(self, limit: object) -> Outcome:
         """Do it within so many seconds; log and return what has become of it."""
-        try:
-            outcome = self._await(seconds(limit, self._notes))
-        except Exception as error:
-            outcome = Outcome("lost", f"unexpected {type(error).__name__}")
+        outcome = self._await(seconds(limit, self._notes))
         # The handlers of a log are anybody's.
         with contextlib.suppress(Exception):
             for level, text in [*self._notes, *self._last_note(outcome)]:
@@ -174,8 +171,8 @@ class Call:
     def _await(self, limit: float) -> Outcome:
         try:
             late = run_within(limit, self._run)
-        except RuntimeError:
-            # There are no threads left, or the interpreter ends. What is spooled is not lost.
+        except NoThreadError:
+            # What is spooled is not lost.
             self._run(None)
             late = None
         if self._outcome is None:
@@ -284,9 +281,11 @@ def seconds(limit: object, notes: list[Note]) -> float:
     """Return a time limit that can be kept."""
     # By its kind, since another one's own code would run here, past all limits.
     if isinstance(limit, int | float):
-        within = min(max(limit, _SHORTEST), _LONGEST)
-        if not math.isnan(within):
-            return float(within)
+        # Those of a subclass may fail.
+        with contextlib.suppress(Exception):
+            within = float(min(max(limit, _SHORTEST), _LONGEST))
+            if not math.isnan(within):
+                return within
     notes.append((logging.ERROR, "alert mended: its limit is no number of seconds"))
     return LIMIT
 
@@ -360,5 +359,5 @@ def _flush(deadline: Deadline, notes: list[Note], senders: list[Sender]) -> None
 def _in_thread(limit: float, work: Callable[[Deadline], None]) -> Deadline | None:
     try:
         return run_within(limit, work)
-    except RuntimeError:
+    except NoThreadError:
         raise AlertError("this process can start no thread to send from") from None

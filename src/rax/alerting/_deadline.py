@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable
 
 
+class NoThreadError(Exception):
+    """A thread cannot be started: there are no more, or the interpreter ends."""
+
+
 class Deadline:
     """When a call ends, what it does until then, and the connection that it has."""
 
@@ -60,10 +64,15 @@ def run_within(limit: float, work: Callable[[Deadline], None]) -> Deadline | Non
 
     Nothing but a thread bounds names that do not resolve and file systems that hang. What raises
     in the waiting thread, such as Airflow's time-out of a task, ends the work too.
+
+    :raises NoThreadError: no work was begun
     """
     deadline = Deadline(limit)
     worker = threading.Thread(target=work, args=[deadline], name="rax-alert", daemon=True)
-    worker.start()
+    try:
+        worker.start()
+    except RuntimeError:
+        raise NoThreadError from None
     try:
         worker.join(limit)
     finally:

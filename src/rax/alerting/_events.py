@@ -15,6 +15,13 @@ from rax.errors import AlertError
 Severity = Literal["critical", "error", "warning", "info"]
 Event = dict[str, Any]
 
+
+class PublicKey(str):
+    """A key of a workflow and an environment, which are no secrets, whatever the passwords are."""
+
+    __slots__ = ()
+
+
 # PagerDuty's limits. That of the body is 512 KB, whichever KB that is, routing key included.
 _SUMMARY = 1024
 _WORD = 1024
@@ -54,10 +61,10 @@ def trigger_event(
         # Its quotes come after the masking: a secret that is quoted twice is not found.
         mended.append(wrong_severity(hide(Plain()(severity))))
         severity = "error"
-    key = _unless_blank(dedup_key) if dedup_key is not None else ""
+    key = _given_key(dedup_key)
     if dedup_key is not None and not key:
         mended.append("it has no dedup_key")
-    texts["dedup_key"] = key or _key_of_its_own(texts)
+    key = key or _key_of_its_own(texts)
     for name, word in (words or {}).items():
         if word is not None and (text := _unless_blank(word)):
             texts[name] = text
@@ -74,9 +81,10 @@ def trigger_event(
         given = {"mended": list(mended), **given}
     texts |= {"links": linked, "custom_details": given}
     # Not its names, which may be words that are passwords, too.
-    hidden, mended = hide([list(texts.values()), mended])
+    hidden, mended, hidden_key = hide([list(texts.values()), mended, key])
     texts = dict(zip(texts, hidden, strict=True))
-    event: Event = {"event_action": "trigger", "dedup_key": _short_key(texts.pop("dedup_key"))}
+    key = key if isinstance(key, PublicKey) else hidden_key
+    event: Event = {"event_action": "trigger", "dedup_key": _short_key(key)}
     if linked := texts.pop("links"):
         event["links"] = [{"href": href, "text": text} for text, href in linked.items()]
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -86,10 +94,11 @@ def trigger_event(
 
 def resolve_event(dedup_key: object) -> Event:
     """Return the event; without a key it would be none, which is an AlertError."""
-    key = "" if dedup_key is None else _unless_blank(dedup_key)
+    key = _given_key(dedup_key)
     if not key:
         raise AlertError("an alert needs a dedup_key")
-    return {"event_action": "resolve", "dedup_key": _short_key(hide(key))}
+    key = key if isinstance(key, PublicKey) else hide(key)
+    return {"event_action": "resolve", "dedup_key": _short_key(key)}
 
 
 def wrong_severity(severity: object) -> str:
@@ -100,9 +109,9 @@ def wrong_severity(severity: object) -> str:
     )
 
 
-def key_of_workflow(workflow: str) -> str:
+def key_of_workflow(workflow: str) -> PublicKey:
     """Return the key that all of a workflow's alerts share in one environment."""
-    return f"{os.environ.get('RAX_ENVIRONMENT') or 'default'}/{workflow}"
+    return PublicKey(f"{os.environ.get('RAX_ENVIRONMENT') or 'default'}/{workflow}")
 
 
 def shown(event: Event) -> str:
@@ -112,10 +121,19 @@ def shown(event: Event) -> str:
     return cut_text("".join(c if c.isprintable() else " " for c in text), 300)
 
 
+def _given_key(value: object) -> str:
+    """Return what is given as a key, a PublicKey as such; nothing where it is blank."""
+    key = "" if value is None else _unless_blank(value)
+    # By its type, since objects may lie about what they are.
+    return PublicKey(key) if type(value) is PublicKey else key
+
+
 def _key_of_its_own(texts: Mapping[str, str]) -> str:
     """Return the workflow's in a task of Airflow; elsewhere equal alerts of a host share one."""
-    workflow = os.environ.get("AIRFLOW_CTX_DAG_ID")
-    return key_of_workflow(workflow or f"{texts['source']}/{texts['summary']}")
+    if workflow := os.environ.get("AIRFLOW_CTX_DAG_ID"):
+        return key_of_workflow(workflow)
+    # These are texts of an author.
+    return str(key_of_workflow(f"{texts['source']}/{texts['summary']}"))
 
 
 def _links(links: object) -> tuple[dict[str, str], object]:

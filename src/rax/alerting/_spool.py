@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from rax.alerting._events import shown
 from rax.alerting._folder import FOLDER, NEW, DamagedError, Folder, by_age
 from rax.alerting._records import Record, Spooled, spooled
+from rax.errors import AlertError
 
 # A day of an alert each 90 seconds; a disk has room for it. Processes that add at the same moment
 # may each go beyond it by one.
@@ -89,7 +90,6 @@ class Spool(Folder):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.write(content)
-            os.fchmod(descriptor, 0o600)
             os.fsync(descriptor)
             name = self._link(temporary)
         except BaseException:
@@ -137,10 +137,12 @@ class Spool(Folder):
         """Yield events: first what says nothing more, last what nobody would learn otherwise.
 
         What is damaged; what has a later event of the same key; ends of incidents, which a person
-        can close; then the oldest.
+        can close; then the oldest. Never the last: who sends it removes it by its number, which a
+        new event would get.
         """
         records: dict[str, Record | None] = {}
-        for name in self.names():
+        names = self.names()
+        for name in names:
             try:
                 record = self.read(name)
             except DamagedError:
@@ -161,7 +163,8 @@ class Spool(Folder):
 
         # Stable, so that the oldest of a kind is first.
         for name in sorted(records, key=cost):
-            yield name, records[name]
+            if name != names[-1]:
+                yield name, records[name]
 
     # For who sends
 
@@ -183,10 +186,13 @@ class Spool(Folder):
         return None if content is None else Record.parse(content)
 
     def remove(self, name: str) -> bool:
-        """Remove what was sent, at once: until then it would be sent again."""
-        removed = self.unlink(name)
+        """Remove what was sent, at once: until then it would be sent again.
+
+        Return whether it is gone, whoever has removed it.
+        """
+        gone = self.unlink(name) or name not in self.names()
         self.sync()
-        return removed
+        return gone
 
     def refuse(self, name: str, record: Record, problem: str) -> bool:
         """Put aside what PagerDuty refused, with its reasons; where there is no room, remove it."""
@@ -226,7 +232,7 @@ class Spool(Folder):
     def pending(self) -> list[Spooled]:
         """Return what is to be sent, oldest first."""
         problems: dict[str, str] = {}
-        with contextlib.suppress(OSError, DamagedError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, DamagedError, ValueError, AttributeError, RecursionError):
             known = json.loads(self.content(self.descriptor, _PROBLEMS) or b"{}")
             problems = {str(name): str(problem) for name, problem in known.items()}
         found = []
@@ -242,16 +248,21 @@ class Spool(Folder):
 
     def refused(self) -> list[Spooled]:
         """Return what was put aside, oldest first."""
-        found = []
-        with contextlib.suppress(FileNotFoundError), self._open_refused(to_read=True) as refused:
-            for name in by_age(refused):
-                try:
-                    content = self.content(refused, name)
-                    if content is not None:
-                        record = Record.parse(content)
-                        found.append(spooled(record, record.problem))
-                except DamagedError as error:
-                    found.append(self._damaged(refused, name, str(error)))
+        found: list[Spooled] = []
+        try:
+            with self._open_refused(to_read=True) as refused:
+                for name in by_age(refused):
+                    try:
+                        content = self.content(refused, name)
+                        if content is not None:
+                            record = Record.parse(content)
+                            found.append(spooled(record, record.problem))
+                    except DamagedError as error:
+                        found.append(self._damaged(refused, name, str(error)))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise AlertError(f"{self.path}/{_REFUSED}: {error.strerror}") from None
         return found
 
     def dropped(self) -> int:

@@ -42,13 +42,15 @@ def release() -> Part:
 
     try:
         done = _run(str(_DAG_SYNC), "status")
-        found = json.loads(done) if done is not None else None
+        if done is None:
+            return _linked(_config_files.PUBLISHED, [])
+        return _release(json.loads(done))
     except (_FailedError, ValueError) as error:
-        # The link says what is published all the same.
-        return _linked(_config_files.PUBLISHED, [f"{_DAG_SYNC} status: {error}"])
-    if found is None:
-        return _linked(_config_files.PUBLISHED, [])
-    return _release(found)
+        problem = str(error)
+    except (AttributeError, LookupError, TypeError, OverflowError):
+        problem = "its answer is not of this version"
+    # The link says what is published all the same.
+    return _linked(_config_files.PUBLISHED, [f"{_DAG_SYNC} status: {problem}"])
 
 
 def _linked(link: Path, problems: list[str]) -> Part:
@@ -124,8 +126,13 @@ def credentials() -> Part:
     from rax.cli._credential_states import age
     from rax.cli._doctor import examine
 
-    if not os.path.lexists(directory()):
+    try:
+        directory().lstat()
+    except FileNotFoundError:
         return ABSENT
+    except OSError:
+        # Why it cannot be reached is among what doctor finds.
+        pass
     names, findings = examine([])
     ages = [seconds for name in names if (seconds := age(name)) is not None]
     oldest = max(ages, default=None)

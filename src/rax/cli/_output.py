@@ -118,4 +118,6 @@ def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def write_json(value: object) -> None:
     """Write a value for programs; what JSON does not know, such as a date of YAML, as its text."""
-    write(json.dumps(value, indent=2, default=str) + "\n")
+    # Infinity and NaN, too, which json writes and others cannot read.
+    known = json.loads(json.dumps(value, default=str), parse_constant=str)
+    write(json.dumps(known, indent=2) + "\n")

@@ -114,7 +114,7 @@ def _masked(value: Any, path: str, secrets: set[str]) -> Any:
         return {
             key: _masked(item, f"{path}.{key}".lstrip("."), secrets) for key, item in value.items()
         }
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | frozenset):
         return [_masked(item, f"{path}[{index}]", secrets) for index, item in enumerate(value)]
     return value
 

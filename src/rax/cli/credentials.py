@@ -80,25 +80,23 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         write_json([_as_json(state) for state in found])
         return 0
-    rows = [
-        (
-            state.name,
-            str(state.credential["user"]) if state.credential else "-",
-            str(state.credential["host"]) if state.credential else "-",
-            duration(state.age),
-            state.state,
-        )
-        for state in found
-    ]
+    rows = []
+    for state in found:
+        user = host = "-"
+        if state.credential:
+            fields = masked(state.credential)
+            user, host = str(fields["user"]), str(fields["host"])
+        rows.append((state.name, user, host, duration(state.age), state.state))
     write_table(("name", "user", "host", "age", "state"), rows)
     return 0
 
 
 def _as_json(state: "State") -> dict[str, Any]:
+    fields = masked(state.credential) if state.credential else {}
     return {
         "name": state.name,
-        "user": state.credential["user"] if state.credential else None,
-        "host": state.credential["host"] if state.credential else None,
+        "user": fields.get("user"),
+        "host": fields.get("host"),
         "age_seconds": None if state.age is None else round(state.age),
         "state": state.state,
         "problem": state.problem or None,

@@ -163,7 +163,9 @@ def test_one_request_that_hangs_does_not_take_the_whole_limit(pagerduty):
 
 def test_a_hang_ends(pagerduty):
     pagerduty.faults = [{"kind": "hang"}]
-    with pytest.raises(AlertError, match=r"timed out( \(\d attempts\))?$"):
+    # The latter where the machine is slow.
+    hung = r"timed out( \(\d attempts\))?$|did not accept it within 1 s$"
+    with pytest.raises(AlertError, match=hung):
         alert(limit=1)
     assert 0 < len(pagerduty.requests) < 5
 

@@ -11,7 +11,7 @@ import pytest
 from rax.alerting import dedup_key, resolve, trigger
 from rax.alerting._calls import seconds
 from rax.credentials import get_credentials
-from tests.unit.rax.alerting_testing import ROUTING_KEY
+from tests.unit.rax.alerting_testing import ROUTING_KEY, summaries
 
 SECRET = 's3cr3t "canary"/ü'
 
@@ -247,7 +247,14 @@ def test_what_is_wrong_is_mended(pagerduty, log, arguments, sent, mended):
     assert f"ERROR alert mended: {mended}" in log()
 
 
-@pytest.mark.parametrize("limit", [None, "soon", "20", float("nan"), []])
+class Unlimited(float):
+    def __lt__(self, _):
+        raise ValueError(SECRET)
+
+    __gt__ = __lt__
+
+
+@pytest.mark.parametrize("limit", [None, "soon", "20", float("nan"), [], Unlimited(20)])
 def test_a_limit_that_is_none_is_mended(pagerduty, log, limit):
     assert trigger("s", limit=limit).state == "sent"
     assert "ERROR alert mended: its limit is no number of seconds" in log()
@@ -309,6 +316,57 @@ def test_elsewhere_equal_alerts_of_a_host_share_one(pagerduty):
     for summary, source in [("a", "h1"), ("a", "h1"), ("b", "h1"), ("a", "h2")]:
         trigger(summary, source=source)
     assert pagerduty.open == {"default/h1/a": 2, "default/h1/b": 1, "default/h2/a": 1}
+
+
+@pytest.fixture
+def known(alerting_node, monkeypatch):
+    """Have the node know a password that is a word of a workflow's name."""
+    monkeypatch.setenv("RAX_ENVIRONMENT", "prod")
+    alerting_node.write_credential("WORD", "daily")
+    return alerting_node.credentials / "WORD.json"
+
+
+def test_the_key_of_a_workflow_is_the_same_whatever_a_node_knows(pagerduty, known):
+    alert(summary="daily", key=dedup_key("daily_load"))
+    assert summaries(pagerduty.events) == ["t:***"]
+    assert pagerduty.open == {"prod/daily_load": 1}
+    known.unlink()
+    resolve(dedup_key("daily_load"))
+    assert pagerduty.open == {}
+
+
+@pytest.mark.usefixtures("known")
+def test_one_who_knows_a_password_closes_by_the_same_key(pagerduty):
+    resolve(dedup_key("daily_load"))
+    resolve(dedup_key("daily" * 60))
+    resolve(dedup_key("load") + "/daily")
+    closed, long, own = [event["dedup_key"] for event in pagerduty.events]
+    assert (closed, own) == ("prod/daily_load", "prod/load/***")
+    assert long.startswith("prod/dailydaily")
+    assert len(long) == 255
+
+
+@pytest.mark.usefixtures("known")
+def test_in_a_task_the_workflows_key_is_the_same_too(pagerduty, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "daily_load")
+    trigger("daily")
+    assert summaries(pagerduty.events) == ["t:***"]
+    assert pagerduty.open == {"prod/daily_load": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        pytest.param("prod/daily_load", "prod/***_load", id="an author's"),
+        pytest.param(None, "prod/h/no *** file", id="source and summary"),
+    ],
+)
+@pytest.mark.usefixtures("known")
+def test_all_other_keys_are_masked(pagerduty, key, sent):
+    trigger("no daily file", source="h", dedup_key=key)
+    assert pagerduty.open == {sent: 1}
+    resolve(key or "prod/h/no daily file")
+    assert pagerduty.open == {}
 
 
 def test_objects_that_hold_each_other_end(pagerduty):

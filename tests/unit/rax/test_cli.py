@@ -191,22 +191,26 @@ def test_credentials_import_no_airflow(tmp_path):
 @pytest.mark.parametrize("account", ["nobody", "root"])
 def test_root_becomes_the_account_of_the_tasks(monkeypatch, account):
     monkeypatch.setenv("RAX_ACCOUNT", account)
+    monkeypatch.setenv("XDG_STATE_HOME", "/root/state")
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.setgroups([0, 1])
             _account.leave_root()
-            found = [_account.current(), *os.getresuid(), *os.getgroups(), os.environ["HOME"]]
+            places = [os.environ["HOME"], os.environ.get("XDG_STATE_HOME")]
+            found = [_account.current(), *os.getresuid(), *os.getgroups(), *places]
             os.write(write, json.dumps(found).encode())
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    name, *ids, home = json.loads(os.read(read, 4096))
+    name, *ids, home, state = json.loads(os.read(read, 4096))
     os.close(read)
     os.close(write)
     assert name == account
     assert (0 in ids) == (account == "root")
     assert home == (os.environ["HOME"] if account == "root" else "/nonexistent")
+    assert state == ("/root/state" if account == "root" else None)
 
 
 def test_without_that_account_root_stays(monkeypatch):

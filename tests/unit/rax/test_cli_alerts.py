@@ -102,6 +102,8 @@ def test_status_for_programs(rax, found, spool):
     for entry in (*status["pending"], *status["refused"]):
         assert tuple(entry) == KEYS
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", entry["when"])
+    found(dropped=1)
+    assert rax("status", "--json")[0] == 1
     found()
     code, out, _ = rax("status", "--json")
     assert (code, json.loads(out)["pending"]) == (0, [])

@@ -73,6 +73,17 @@ def test_what_is_merged_is_shown_as_one(rax, root, tmp_path, monkeypatch):
     assert yaml.safe_load(out)["target"] == {"schema": "public", "table": "t2"}
 
 
+def test_what_json_lacks_is_text(rax, root):
+    (root / "ebi/daily.yaml").write_text("a: [.inf, -.inf, .nan]\nb: !!set {x}\n")
+    code, out, err = rax("show", "ebi.daily", "--json")
+    assert (code, err) == (0, "")
+    config = json.loads(out, parse_constant=pytest.fail)["config"]
+    assert config == {"a": ["Infinity", "-Infinity", "NaN"], "b": ["x"]}
+    code, out, err = rax("show", "ebi.daily")
+    assert (code, err) == (0, "")
+    assert out.endswith("a: [.inf, -.inf, .nan]\nb: [x]\n")
+
+
 @pytest.mark.usefixtures("root")
 def test_list(rax):
     assert rax("list") == (0, "ebi.daily\n", "")
@@ -122,6 +133,15 @@ def test_a_value_that_looks_secret_is_masked(rax, root):
     found = json.loads(rax("show", "ebi.daily", "--json")[1])
     assert found["config"] == shown
     assert found["masked"] == ["url", "parts[0].db_password"]
+
+
+def test_a_value_of_a_set_is_masked_too(rax, root):
+    (root / "ebi/daily.yaml").write_text("urls: !!set {'postgresql://etl:hunter22@db/ebi'}\n")
+    for options in ((), ("--json",)):
+        code, out, err = rax("show", "ebi.daily", *options)
+        assert (code, err) == (0, "")
+        assert "***" in out
+        assert "hunter22" not in out
 
 
 def test_the_name_of_a_credential_is_no_secret(rax, root, tmp_path, monkeypatch):

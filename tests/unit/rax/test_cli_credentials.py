@@ -134,6 +134,14 @@ def test_list_for_programs(folder, rax):
     }  # fmt: skip
 
 
+def test_a_secret_that_is_the_user_is_not_listed(folder, rax):
+    """As with the tokens of some services."""
+    write(folder, content=json.dumps(record(user=SECRET, host=f"etl:{SECRET}@db")))
+    assert "  ***   etl:***@db  " in rax("list")[1]
+    (found,) = json.loads(rax("list", "--json")[1])
+    assert (found["user"], found["host"]) == ("***", "etl:***@db")
+
+
 def test_an_age_that_the_settings_refuse_is_listed_all_the_same(folder, rax, monkeypatch):
     monkeypatch.setenv("RAX_CREDENTIALS_MAX_AGE", "1m")
     write_status(folder, {NAME: source(age=3600)})
@@ -217,6 +225,10 @@ def test_show_what_is_refused(folder, rax):
     ({"metadata": {"a": {"key": "x", "b": ["s3cr3t-canary"]}}}, "metadata",
      {"a": {"key": "***", "b": ["***"]}}),
     ({"metadata": {"token": ""}}, "metadata", {"token": ""}),
+    # The longest first: no secret leaves the end of one that begins with it.
+    ({"metadata": {"tokens": ["s" * n for n in range(5, 12)]},
+      "description": " ".join("s" * n for n in range(5, 12))}, "description",
+     " ".join(["***"] * 7)),
 ])  # fmt: skip
 def test_what_is_masked(changes, field, expected):
     assert credentials.masked(Credential(NAME, record(**changes)))[field] == expected

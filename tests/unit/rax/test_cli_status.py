@@ -169,6 +169,8 @@ def test_without_the_program_the_link_says_it(status, lines):
      "misconfigured: no (exit code 1)"),
     ("print('no json')", "Expecting value"),
     ("raise SystemExit(3)", "no word (exit code 3)"),
+    ("print('[]')", "its answer is not of this version"),
+    ("print('{\"blocked\": {\"commit\": 1}}')", "its answer is not of this version"),
 ])  # fmt: skip
 @pytest.mark.usefixtures("link")
 def test_a_program_that_fails(sync, status, text, problem):
@@ -250,6 +252,17 @@ def test_what_is_wrong_with_the_credentials(credentials, status):
     assert one["part"] == "credentials"
     assert one["problem"].startswith(f"{NAME}0: {credentials}/{NAME}0.json: has the mode 0666")
     assert one["problem"].endswith("(1 more); `rax credentials doctor` says what to do")
+
+
+def test_credentials_that_cannot_be_reached_are_not_absent(machine, status, monkeypatch):
+    (machine / "file").touch()
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(machine / "file/credentials"))
+    code, found = status()
+    assert code == 1
+    assert found["credentials"]["problems"] == 1
+    (one,) = found["problems"]
+    assert one["part"] == "credentials"
+    assert one["problem"].startswith(f"{machine}/file: cannot be entered by ")
 
 
 # The services
