@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
-from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.serialization.serialized_objects import DagSerialization, LazyDeserializedDAG
 
 from rax.airflow import workflow as operators
 from tests.airflow.workflow_testing import (
@@ -156,6 +157,16 @@ def test_a_dag_that_adopts_check_and_summary(run, source, work, state, events):
     assert result.line["rows"] == ({"load": 2} if state == "success" else {})
 
 
+def test_checks_of_one_function(load):
+    parts = "def asked():\n    pass\nfor name in 'ab':\n    check(asked, task_id=name)"
+    assert edges(load(body(parts, GOOD_LOAD))) == {
+        "a": [],
+        "b": [],
+        "load": ["a", "b"],
+        "summary": ["load"],
+    }
+
+
 def test_the_callbacks_of_an_author_stay(run, capsys):
     text = """
 def own(context):
@@ -197,6 +208,21 @@ def own_hook(context, result):
         (
             body("@check(retries=1)\ndef source():\n    pass"),
             "rax.errors.WorkflowError: @check source is not retried: leave out 'retries'",
+        ),
+        (
+            body("@check(retries=1)\ndef source(name):\n    pass\nsource.expand(name=['a'])"),
+            "rax.errors.WorkflowError: @check source is not retried: leave out 'retries'",
+        ),
+        (
+            body("@summary\ndef end(name):\n    pass\nend.expand(name=['a'])"),
+            "rax.errors.WorkflowError: end of ebi cannot be mapped: a run has one summary",
+        ),
+        (
+            body(
+                "@task_group\ndef group(name):\n    @summary\n    def end(name):\n        pass\n"
+                "    end(name)\ngroup.expand(name=['a'])"
+            ),
+            "rax.errors.WorkflowError: group.end of ebi cannot be mapped: a run has one summary",
         ),
         (
             body("@summary(retries=1)\ndef report():\n    pass"),
@@ -252,6 +278,39 @@ def test_a_run_whose_summary_could_not_run(load, alerts, cause, said):
     assert [sent[1][0] for sent in alerts.sent] == ([f"{FAILED}{said}"] if said else [])
 
 
+@pytest.mark.parametrize("text", [body(GOOD_LOAD), PLAIN.format("pass", "pass")])
+def test_the_scheduler_knows_that_a_run_is_to_be_told_of(load, text):
+    dag = load(text)
+    assert dag.on_failure_callback == [operators.run_failed]
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_on_failure_callback
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        (None, False),
+        ({"try_number": 1}, False),
+        ({"try_number": 2}, True),
+        (OSError("the API server is away"), False),
+    ],
+)
+def test_what_a_summary_that_failed_has_told(load, alerts, note, told):
+    def pull(task_ids, key):
+        assert (task_ids, key) == ("summary", operators.NOTE)
+        if isinstance(note, Exception):
+            raise note
+        return note
+
+    dag = load(body(GOOD_LOAD))
+    ti = SimpleNamespace(task_id="summary", try_number=2, xcom_pull=pull)
+    context = {"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti}
+    operators.run_failed({**context, "task": dag.get_task("load")})
+    assert alerts.sent == []
+    operators.run_failed({**context, "task": dag.get_task("summary")})
+    expected = [] if told else [f"{FAILED}summary: was killed, or could not start"]
+    assert [sent[1][0] for sent in alerts.sent] == expected
+
+
 class Lost:
     """A task's instance in the DAG processor, when its worker is lost: XComs cannot be pushed."""
 
@@ -276,16 +335,37 @@ def test_a_worker_that_is_lost(load, alerts):
     ]
 
 
+def test_a_summary_that_has_told_says_so(load, alerts):
+    noted = {}
+    ti = Lost("summary")
+    ti.xcom_push = noted.__setitem__
+    dag = load(body(GOOD_LOAD))
+    task = dag.get_task("summary")
+    for callback in task.on_failure_callback:
+        callback({"ti": ti, "task": task})
+    assert len(alerts.sent) == 1
+    ti.xcom_pull = lambda task_ids, key: noted[key]  # noqa: ARG005 - Airflow's names
+    context = {"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti, "task": task}
+    dag.on_failure_callback[-1](context)
+    assert len(alerts.sent) == 1
+
+
 @pytest.mark.parametrize(
-    ("state", "kept"),
-    [("success", True), ("failed", True), ("skipped", False), ("upstream_failed", False)],
+    ("note", "state"),
+    [
+        ({"rows": 5, "try_number": 2}, "success"),
+        ({"reason": "ValueError", "try_number": 2}, "failed"),
+    ],
 )
-def test_what_a_cleared_task_noted_before(load, alerts, state, kept):  # noqa: ARG001 - none are sent
+def test_what_a_cleared_or_marked_task_noted_before(load, alerts, note, state):  # noqa: ARG001 - none are sent
     task = load(body(GOOD_LOAD)).get_task("load")
-    crumb = {"map_index": -1, "state": state, "duration": 1.5}
-    outcome = operators._outcome(None, task, crumb, {"rows": 5, "reason": "ValueError"})
-    assert (outcome.state, outcome.duration) == (state, 1.5)
-    assert (outcome.rows, outcome.reason) == ((5, "ValueError") if kept else (None, ""))
+    for now in ("success", "failed", "skipped", "upstream_failed"):
+        crumb = {"map_index": -1, "state": now, "duration": 1.5}
+        outcome = operators._outcome(None, task, crumb, note)
+        assert (outcome.state, outcome.duration) == (now, 1.5)
+        told = (outcome.rows, outcome.reason, outcome.try_number)
+        kept = (note.get("rows"), note.get("reason", ""), 2)
+        assert told == (kept if now == state else (None, "", None))
 
 
 def test_what_cannot_be_noted_does_not_fail_the_task(run, monkeypatch):

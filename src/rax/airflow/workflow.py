@@ -47,9 +47,7 @@ class _FunctionOperator(DecoratedOperator, PythonOperator):  # type: ignore[misc
             "op_kwargs": op_kwargs or {},
         }
         super().__init__(kwargs_to_upstream=arguments, **arguments, **options)
-        if self.retries:
-            kind = self.custom_operator_name
-            raise WorkflowError(f"{kind} {self.task_id} is not retried: leave out 'retries'")
+        _refuse_retries(self)
 
 
 class CheckOperator(_FunctionOperator):
@@ -88,9 +86,11 @@ class SummaryOperator(_FunctionOperator):
         # After the run's state is told: no alert can change that, or be cut short by a time-out.
         self.on_success_callback: Any = [*self.on_success_callback, summary_succeeded]
         self.on_failure_callback: Any = [*self.on_failure_callback, summary_failed]
-        # In a DAG that is no workflow: nobody else tells its tasks.
-        for task in self.dag.tasks if self.has_dag() else ():
-            observe(task)
+        # In a DAG that is no workflow: nobody else tells it and its tasks.
+        if self.has_dag():
+            observe_run(self.dag)
+            for task in self.dag.tasks:
+                observe(task)
 
     def execute(self, context: Any) -> Any:
         """Report what the run has done, and what the function makes of it.
@@ -126,23 +126,45 @@ def is_summary(task: Any) -> bool:
     return issubclass(getattr(task, "operator_class", type(task)), SummaryOperator)
 
 
+def _refuse_retries(task: Any) -> None:
+    if task.retries:
+        kind = getattr(task, "operator_class", type(task)).custom_operator_name
+        raise WorkflowError(f"{kind} {task.task_id} is not retried: leave out 'retries'")
+
+
 # What a task notes of itself
 
 
 def observe(task: Any) -> None:
-    """Have an operator, mapped or not, note what its summary wants to know."""
+    """Have an operator, mapped or not, note what its summary wants to know.
+
+    :raises WorkflowError: it is a check that is to be retried
+    """
     if is_summary(task):
         return
+    if is_check(task):
+        # Of a mapped one there is no CheckOperator yet.
+        _refuse_retries(task)
     hooks = task.partial_kwargs if task.is_mapped else vars(task)
     own_hook = "post_execute" if task.is_mapped else "_post_execute_hook"
     # A hook of the author stays alone: chained, it could not be serialised with a mapped task.
     if hooks.get(own_hook) is None:
         hooks[own_hook] = note_success
-    note = check_failed if is_check(task) else note_failure
-    callbacks = task.on_failure_callback
+    _call_on_failure(task, check_failed if is_check(task) else note_failure)
+
+
+def observe_run(dag: Any) -> None:
+    """Have a DAG tell of runs that fail without a word of their summary."""
+    _call_on_failure(dag, run_failed)
+    # What the scheduler looks at: the DAG has set it when it was made.
+    dag.has_on_failure_callback = True
+
+
+def _call_on_failure(owner: Any, callback: Callable[[Any], None]) -> None:
+    callbacks = owner.on_failure_callback or []
     callbacks = list(callbacks) if isinstance(callbacks, Collection) else [callbacks]
-    if note not in callbacks:
-        task.on_failure_callback = [*callbacks, note]
+    if callback not in callbacks:
+        owner.on_failure_callback = [*callbacks, callback]
 
 
 def note_success(context: Any, result: Any = None) -> None:
@@ -240,8 +262,8 @@ def _notes(ti: Any, tasks: list[Any]) -> dict[tuple[str, int], dict[str, Any]]:
 
 def _outcome(ti: Any, task: Any, crumb: dict[str, Any], note: dict[str, Any]) -> TaskOutcome:
     index = crumb["map_index"]
-    if crumb["state"] not in ("success", "failed"):
-        # It did not run: what it noted is of the time before it was cleared.
+    if crumb["state"] != ("failed" if "reason" in note else "success"):
+        # That was another end: it was cleared since and did not run, or was marked by hand.
         note = {}
     return TaskOutcome(
         task_id=task.task_id,
@@ -323,20 +345,35 @@ def summary_failed(context: Any) -> None:
     failures = [task for task in found.failures if task.state != "upstream_failed"]
     if failures and all(task.alerted for task in failures):
         log.info("The failed check has opened the incident already")
-        return
-    _alerts.run_failed(found)
+    else:
+        _alerts.run_failed(found)
+    _note(context)
 
 
 def run_failed(context: Any) -> None:
-    """Open the incident where the summary could not run: ``on_failure_callback`` of the DAG."""
+    """Open the incident where the summary could not: ``on_failure_callback`` of the DAG."""
     reasons = {
         "timed_out": "the run took longer than its dagrun_timeout, and its summary was skipped",
         "all_tasks_deadlocked": "the run is stuck: none of its tasks can run, its summary neither",
     }
-    # Any other failure has been the summary's to tell.
-    if why := reasons.get(context.get("reason", "")):
+    why = reasons.get(context.get("reason", ""), "")
+    # Its supervisor calls nobody when a process is killed, as by the kernel for want of memory.
+    if not why and "ti" in context and is_summary(context["task"]) and not _told(context["ti"]):
+        why = f"{context['ti'].task_id}: was killed, or could not start"
+    if why:
         found = _of_run(context["dag"].dag_id, context["run_id"])
         _alerts.run_failed(dataclasses.replace(found, problem=why))
+
+
+def _told(ti: Any) -> bool:
+    """Return whether the last try of a summary has told that it failed."""
+    try:
+        note = ti.xcom_pull(task_ids=ti.task_id, key=NOTE)
+    except Exception:
+        # One alert too many is better than none.
+        log.exception("What %s noted of itself cannot be got", ti.task_id)
+        return False
+    return bool(note) and note["try_number"] == ti.try_number
 
 
 def _of_run(dag_id: str, run_id: str) -> Summary:

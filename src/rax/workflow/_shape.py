@@ -102,10 +102,10 @@ def wire(dag: Any) -> None:
     task stays where it is. Everything that nothing depends on goes upstream of the summary, which
     is made if there is none. What is wired stays wired: call it again after adding tasks.
 
-    :raises WorkflowError: there are several summaries, something depends on the summary, or nothing
-        depends on a setup
+    :raises WorkflowError: there are several summaries, or a mapped one, a mapped check is to be
+        retried, something depends on the summary, or nothing depends on a setup
     """
-    from rax.airflow.workflow import is_check, is_summary, observe, run_failed
+    from rax.airflow.workflow import is_check, is_summary, observe, observe_run
 
     summaries = [task for task in dag.tasks if is_summary(task)]
     if len(summaries) > 1:
@@ -115,6 +115,10 @@ def wire(dag: Any) -> None:
         with dag:
             summaries = [summary(_standard, task_id="summary")().operator]
     (last,) = summaries
+    if last.get_closest_mapped_task_group() or last.is_mapped:
+        raise WorkflowError(
+            f"{last.task_id} of {dag.dag_id} cannot be mapped: a run has one summary"
+        )
     if last.downstream_task_ids:
         raise WorkflowError(
             f"{', '.join(sorted(last.downstream_task_ids))} of {dag.dag_id} cannot depend on "
@@ -133,10 +137,7 @@ def wire(dag: Any) -> None:
                 raise WorkflowError(f"nothing depends on the setup {task.task_id} of {dag.dag_id}")
             last.set_upstream(task)
         observe(task)
-    callbacks = dag.on_failure_callback or []
-    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-    if run_failed not in callbacks:
-        dag.on_failure_callback = [*callbacks, run_failed]
+    observe_run(dag)
 
 
 def _declare(decorated: Any) -> Any:
@@ -147,8 +148,9 @@ def _declare(decorated: Any) -> Any:
 
 
 def _call_declared(dag: Any) -> None:
+    # Before any is called here: several may be of one function.
+    called = [getattr(task, "python_callable", None) for task in dag.tasks]
     for decorated in _declared.get() or ():
-        called = (getattr(task, "python_callable", None) for task in dag.tasks)
         if decorated.function not in called:
             decorated()
 
