@@ -191,7 +191,7 @@ def _why_denied(
         return problem, f"look whether it has an access list: `getfacl {path}`"
     if account in members:
         return (
-            f"{problem}, which {account} has joined since this session began",
+            f"{problem}, which {account} has joined since this log-in",
             "log in anew",
         )
     return (
