@@ -1,6 +1,5 @@
 """The main job: DAGs arrive by git, run on both workers, and a stop waits for them."""
 
-import subprocess
 import time
 
 import pytest
@@ -29,17 +28,7 @@ def test_workflow_runs_on_both_workers_and_loads_the_year(cluster):
 @pytest.fixture(scope="module")
 def pushed(cluster):
     """Push a commit to the DAG repository and return its sha."""
-    clone = cluster.lab / "dag-repo"
-    (clone / "dags" / "sleeper.py").write_text(SLEEPER)
-    for command in (
-        ["add", "--all"],
-        ["commit", "--quiet", "--message", "Add a sleeper"],
-        ["push", "--quiet"],
-    ):
-        subprocess.run(["git", *command], cwd=clone, check=True)
-    return subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return cluster.push({"dags/sleeper.py": SLEEPER}, "Add a sleeper")
 
 
 @pytest.mark.timeout(150)
@@ -47,12 +36,7 @@ def test_pushed_commit_is_on_every_node_within_a_tick(cluster, pushed):
     deadline = time.monotonic() + TICK_SECONDS
     waiting = {"scheduler1", "worker1", "worker2"}
     while waiting and time.monotonic() < deadline:
-        waiting = {
-            name
-            for name in waiting
-            if cluster.node(name).check_output("readlink /home/airflow/airflow-git-dir")
-            != f".airflow-git-dir/releases/{pushed}"
-        }
+        waiting = {name for name in waiting if cluster.published(name) != pushed}
         time.sleep(1)
     assert not waiting
 
