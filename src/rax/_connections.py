@@ -44,7 +44,7 @@ def uri(
     if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
         raise RaxError(f"{scheme!r} is not the scheme of a URL, such as 'postgresql+psycopg2'")
     place = _host(credential)
-    if number := _port(credential, port):
+    if number := port_of(credential, port):
         place += f":{number}"
     name = _database(credential) if database is None else str(database)
     if name:
@@ -104,7 +104,7 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
         "login": credential["user"],
         "password": credential["pass"],
         "schema": schema,
-        "port": _port(credential, None),
+        "port": port_of(credential, None),
         "extra": {key: _plain(item) for key, item in metadata.items() if key not in _FIELDS},
     }
 
@@ -122,7 +122,11 @@ def _host(credential: "Credential") -> str:
     return host
 
 
-def _port(credential: "Credential", port: int | None) -> int | None:
+def port_of(credential: "Credential", port: int | None) -> int | None:
+    """Return the port that is given, else the credential's; None where there is none.
+
+    Raises MalformedCredentialError for one in the metadata that is none, RaxError for a given one.
+    """
     given = credential["metadata"].get("port") if port is None else port
     if given is None or given == "":
         return None

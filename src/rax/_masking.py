@@ -15,7 +15,7 @@ _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/?#]*)@")
 _SHORTEST_LINE = 8
 
 # Airflow has a masker for its tasks, and another one for its own components.
-_MASKERS = ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker")
+MASKERS = ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker")
 _TASK = "airflow.sdk.execution_time.task_runner"
 _MESSAGES = "airflow.sdk.execution_time.comms"
 # The line to a supervisor that belongs to the process that this one was forked from.
@@ -75,7 +75,7 @@ def audience() -> tuple[Any, ...]:
     modules = sys.modules
     if "airflow" not in modules:
         return ()
-    masks = [_patterns(modules[name]) for name in _MASKERS if name in modules]
+    masks = [_patterns(modules[name]) for name in MASKERS if name in modules]
     return (*masks, _supervisor())
 
 
@@ -86,7 +86,7 @@ def tell(credential: Mapping[str, Any]) -> bool:
     them took the secrets; one that is still being imported or busy has to be told again.
     """
     masks = [
-        getattr(sys.modules[name], "mask_secret", None) for name in _MASKERS if name in sys.modules
+        getattr(sys.modules[name], "mask_secret", None) for name in MASKERS if name in sys.modules
     ]
     supervisor = _supervisor()
     if not masks and supervisor is None:

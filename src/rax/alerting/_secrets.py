@@ -78,7 +78,7 @@ def _occurring(secrets: list[str], text: str) -> list[str]:
 
 
 def _redacted(value: Any) -> Any:
-    for name in _masking._MASKERS:
+    for name in _masking.MASKERS:
         with contextlib.suppress(Exception):
             masker = sys.modules[name]
             value = _redacted_by(masker.redact, value)

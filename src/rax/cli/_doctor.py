@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from rax import _freshness
 from rax._credential_files import directory
+from rax._layout import duration
 from rax.cli._account import current
 from rax.cli._credential_states import State, Status, age, read_status, states
-from rax.cli._output import duration
 from rax.credentials import list_credentials
 from rax.errors import RaxError
 

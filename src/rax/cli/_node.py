@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rax.cli._output import duration
+from rax._layout import duration
 
 _DAG_SYNC = Path("/usr/local/bin/airflow-dag-sync")
 _ENVIRONMENT = Path("/opt/airflow/current")

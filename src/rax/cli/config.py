@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rax._layout import printable
 from rax.cli._commands import add_command, add_group, complete
-from rax.cli._output import printable, write, write_json
+from rax.cli._output import write, write_json
 from rax.errors import RaxError
 
 if TYPE_CHECKING:

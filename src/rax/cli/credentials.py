@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rax._layout import duration, printable
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group, complete
-from rax.cli._output import duration, printable, write, write_json, write_table
+from rax.cli._output import write, write_json, write_table
 
 if TYPE_CHECKING:
     from rax.cli._commands import Commands

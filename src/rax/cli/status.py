@@ -5,9 +5,10 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rax._layout import one_line
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command
-from rax.cli._output import one_line, write, write_json, write_table
+from rax.cli._output import write, write_json, write_table
 from rax.errors import RaxError
 
 if TYPE_CHECKING:

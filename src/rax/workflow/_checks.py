@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rax._connections import _port
-from rax.cli._output import duration
+from rax._connections import port_of
+from rax._layout import duration
 from rax.credentials import Credential, get_credentials
 from rax.errors import CheckError, MalformedCredentialError, RaxError, WorkflowError
 from rax.workflow._text import reason
@@ -65,7 +65,7 @@ def answers(source: str, *, conn_type: str | None = None, limit: float = 10.0) -
 def _address(credential: Credential) -> tuple[str, int | None]:
     try:
         url = urlsplit(credential["url"])
-        port = _port(credential, None) or url.port or _PORTS.get(url.scheme)
+        port = port_of(credential, None) or url.port or _PORTS.get(url.scheme)
     except ValueError:
         # Its own words may be part of the URL.
         raise MalformedCredentialError(

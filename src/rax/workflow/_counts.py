@@ -6,7 +6,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from rax.cli._output import table
+from rax._layout import table
 from rax.errors import CountsDifferError, WorkflowError
 from rax.workflow._text import REASON, aligned
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from rax.cli._output import cut, table
+from rax._layout import cut, table
 from rax.errors import WorkflowError
 from rax.workflow._text import VALUE, aligned
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from rax._layout import cut, one_line
 from rax.alerting._plain import Plain
 from rax.alerting._secrets import hide
-from rax.cli._output import cut, one_line
 
 # Characters. A reason has to fit into the summary of an alert, a value into a column of a table.
 REASON = 500

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rax
-from rax import cli
+from rax import _layout, cli
 from rax.cli import _account, _commands, _output
 from rax.errors import CommandError, RaxError
 
@@ -246,7 +246,7 @@ def test_other_accounts_stay_what_they_are(monkeypatch):
 ])  # fmt: skip
 def test_a_table_is_cut_where_it_is_widest(columns, expected):
     rows = [("a", "x" * 20), ("bbbbb", "y")]
-    assert _output.table(("name", "text"), rows, columns).splitlines() == expected
+    assert _layout.table(("name", "text"), rows, columns).splitlines() == expected
 
 
 @given(
@@ -254,10 +254,10 @@ def test_a_table_is_cut_where_it_is_widest(columns, expected):
     st.integers(min_value=3 * 8 + 4, max_value=200),
 )
 def test_a_table_fits_and_its_columns_stand_below_each_other(rows, columns):
-    lines = _output.table(("a", "b", "c"), rows, columns).split("\n")
+    lines = _layout.table(("a", "b", "c"), rows, columns).split("\n")
     assert len(lines) == len(rows) + 2, "no cell breaks a line"
     assert all(line.isprintable() for line in lines)
-    assert all(_output.width(line) <= columns for line in lines)
+    assert all(_layout.width(line) <= columns for line in lines)
 
 
 @pytest.mark.parametrize(("text", "columns", "expected"), [
@@ -265,7 +265,7 @@ def test_a_table_fits_and_its_columns_stand_below_each_other(rows, columns):
     ("日本語", 4, "日…"), ("e\u0301" * 3, 3, "e\u0301" * 3), ("", 0, ""), ("x" * 10**6, 2, "x…"),
 ])  # fmt: skip
 def test_cut(text, columns, expected):
-    assert _output.cut(text, columns) == expected
+    assert _layout.cut(text, columns) == expected
 
 
 def test_into_a_pipe_nothing_is_cut(capsys, monkeypatch):

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Texts as people read them, in a terminal or a log: in one line, cut, aligned in tables."""
+
+import unicodedata
+from collections.abc import Sequence
+
+# Columns are not cut further than this.
+_NARROWEST = 8
+_GAP = "  "
+
+
+def printable(text: str) -> str:
+    r"""Return the text without what would steer a terminal.
+
+    >>> printable("a\x1b[31mb\nc")
+    'a\\x1b[31mb\\nc'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line that a terminal shows as it is.
+
+    >>> one_line("a  problem\\n")
+    'a problem'
+    """
+    return printable(" ".join(text.split()))
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal the text takes.
+
+    >>> width("abc"), width("日本")
+    (3, 4)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """Return the text, or as much of it as that many columns hold.
+
+    >>> cut("abcdef", 4), cut("abcd", 4)
+    ('abc…', 'abcd')
+    """
+    if width(text) <= columns:
+        return text
+    end = min(len(text), columns)
+    while end and width(text[:end]) >= columns:
+        end -= 1
+    return f"{text[:end]}…"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> str:
+    """Return an aligned table, cut to so many columns of the terminal; None is uncut.
+
+    What has to be cut is the widest column, for what is narrow is mostly a name or a number. An
+    empty header is left out.
+
+    >>> print(table(("name", "state"), [("EBI-ETL-DEV-01", "current")]), end="")
+    NAME            STATE
+    EBI-ETL-DEV-01  current
+    >>> print(table(("name", "state"), [("EBI-ETL-DEV-01", "current")], 20), end="")
+    NAME         STATE
+    EBI-ETL-DE…  current
+    """
+    lines = [[name.upper() for name in header]] * any(header)
+    lines += [[printable(cell) for cell in row] for row in rows]
+    widths = [max(width(line[index]) for line in lines) for index in range(len(header))]
+    if columns is not None:
+        spare = columns - len(_GAP) * (len(widths) - 1)
+        while sum(widths) > spare and max(widths) > _NARROWEST:
+            widths[widths.index(max(widths))] -= 1
+    text = ""
+    for line in lines:
+        cells = [cut(cell, limit) for cell, limit in zip(line, widths, strict=True)]
+        spaces = [" " * (limit - width(cell)) for cell, limit in zip(cells, widths, strict=True)]
+        text += _GAP.join(map("".join, zip(cells, spaces, strict=True))).rstrip() + "\n"
+    return text
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in its two largest units; a dash where it is not known.
+
+    >>> duration(3700), duration(None)
+    ('1 h 1 min', '-')
+    """
+    from rax._freshness import span
+
+    return "-" if seconds is None else span(seconds)
