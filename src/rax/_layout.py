@@ -4,31 +4,11 @@
 import unicodedata
 from collections.abc import Sequence
 
+from rax._printable import printable
+
 # Columns are not cut further than this.
 _NARROWEST = 8
 _GAP = "  "
-
-
-def printable(text: str) -> str:
-    r"""Return the text without what would steer a terminal.
-
-    >>> printable("a\x1b[31mb\nc")
-    'a\\x1b[31mb\\nc'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def one_line(text: str) -> str:
-    """Return the text as one line that a terminal shows as it is.
-
-    >>> one_line("a  problem\\n")
-    'a problem'
-    """
-    return printable(" ".join(text.split()))
 
 
 def width(text: str) -> int:

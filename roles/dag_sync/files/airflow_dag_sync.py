@@ -56,6 +56,11 @@ exit codes:
 SAY_AGAIN_SECONDS = 3600
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 NAMED = 5  # paths in a message; of more it says how many
+LONGEST_LINE = 2000  # characters
+# As in rax._printable, which this program cannot import: what is invisible, and half an escape.
+INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0"
+HIDDEN = re.compile(f"[{INVISIBLE}\U000e0100-\U000e01ef]")
+HALF = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
@@ -1669,22 +1674,40 @@ def run_as(user: str, *, only_reads: bool) -> None:
         raise MisconfiguredError(f"run this as {user} or root")
 
 
-def line(message: str) -> str:
-    """Make one printable line: names of files may hold any bytes."""
-    return " ".join(message.encode(errors="surrogateescape").decode(errors="replace").split())
+def printable(text: str, *, lines: bool = False) -> str:
+    """Show what steers a terminal or misleads a reader as an escape, as rax._printable does."""
+    if text.isprintable() and not HIDDEN.search(text):
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(char if char in kept else shown(char) for char in text)
+
+
+def one_line(text: str, length: int | None = None) -> str:
+    """Make one printable line, of so many characters: names of files may hold any bytes."""
+    line = printable(" ".join(text.split()))
+    if length is None or len(line) <= length:
+        return line
+    return HALF.sub("", line[: length - 1]) + "…"
+
+
+def shown(char: str) -> str:
+    """Return a character, or its escape."""
+    if char.isprintable() and not HIDDEN.match(char):
+        return char
+    return char.encode("unicode_escape").decode()
 
 
 def say_to_terminal(message: str, priority: int = syslog.LOG_INFO) -> None:
     """Say one line to whoever runs this."""
     stream = sys.stderr if priority < syslog.LOG_NOTICE else sys.stdout
-    stream.write(line(message) + "\n")
+    stream.write(one_line(message, LONGEST_LINE) + "\n")
     stream.flush()
 
 
 def say_to_syslog(message: str, priority: int = syslog.LOG_INFO) -> None:
     """Say one line to the journal; a run that finds nothing new says nothing."""
     if priority < syslog.LOG_DEBUG:
-        syslog.syslog(priority, line(message))
+        syslog.syslog(priority, one_line(message, LONGEST_LINE))
 
 
 def sha_argument(text: str) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rax import __version__
-from rax._layout import one_line
+from rax._printable import one_line
 from rax.errors import RaxError
 
 __all__ = ["main"]

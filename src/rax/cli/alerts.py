@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rax._layout import duration, one_line
+from rax._layout import duration
+from rax._printable import one_line
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group
 from rax.cli._output import write, write_json, write_table

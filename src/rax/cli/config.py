@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rax._layout import printable
+from rax._printable import printable
 from rax.cli._commands import add_command, add_group, complete
 from rax.cli._output import write, write_json
 from rax.errors import RaxError

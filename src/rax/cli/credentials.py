@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rax._layout import duration, printable
+from rax._layout import duration
+from rax._printable import printable
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group, complete
 from rax.cli._output import write, write_json, write_table

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rax._layout import one_line
+from rax._printable import one_line
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command
 from rax.cli._output import write, write_json, write_table

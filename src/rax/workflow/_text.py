@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from rax._layout import cut, one_line
+from rax._layout import cut
+from rax._printable import one_line
 from rax.alerting._plain import Plain
 from rax.alerting._secrets import hide
 
