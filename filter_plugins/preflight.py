@@ -13,6 +13,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     credential_source_problems,
 )
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_facts
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
 # Debian release → the Python it ships, for which packages/ has a lock.
 SUPPORTED = {"12": "3.11", "13": "3.13"}
@@ -21,6 +23,9 @@ SUPPORTED = {"12": "3.11", "13": "3.13"}
 CLOCK_SKEW_SECONDS = 5
 DISK_MB = 2048
 MEMORY_MB = 900
+
+# So much is shown of what a host says in an error.
+MAX_REASON_CHARACTERS = 300
 
 # What every inventory has to say.
 REQUIRED = {
@@ -35,11 +40,12 @@ SERVICES = {
 }
 
 
-def reason(message: str) -> str:
-    """Return the line of an error message that tells the cause."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+def reason(message: Any) -> str:
+    """Return the line of an error message that tells the cause, fit to be shown."""
+    lines = [line.strip() for line in text_of(message).splitlines() if line.strip()]
     last = lines[-1] if lines else "no reason given"
-    return re.sub(r"^.*(?:via ssh|over ssh): +", "", last).removeprefix("Task failed: ")
+    cause = re.sub(r"^.*(?:via ssh|over ssh): +", "", last).removeprefix("Task failed: ")
+    return one_line(cause, MAX_REASON_CHARACTERS)
 
 
 def group_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -91,13 +97,18 @@ def reach_problems(result: Mapping[str, Any], proof: str) -> Iterator[str]:
 
 def platform_problems(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield a problem where the distribution or its Python is not a supported one."""
-    name, release = facts["distribution"], facts["distribution_major_version"]
-    python = "{major}.{minor}".format(**facts["python"]["version"])
+    try:
+        name, release = facts["distribution"], facts["distribution_major_version"]
+        executable = facts["python"]["executable"]
+        python = "{major}.{minor}".format(**facts["python"]["version"])
+    except KeyError as error:
+        yield f"does not say what it runs: its facts lack {error.args[0]}"
+        return
     if name != "Debian" or release not in SUPPORTED:
         yield f"runs {name} {release}: Debian {' and '.join(SUPPORTED)} are supported"
     elif python != SUPPORTED[release]:
         yield (
-            f"{facts['python']['executable']} is Python {python}, and Debian {release} has"
+            f"{executable} is Python {python}, and Debian {release} has"
             f" {SUPPORTED[release]}: set ansible_python_interpreter to /usr/bin/python3"
         )
 
@@ -110,7 +121,7 @@ def resource_problems(
     The host's clock was read at some time between ``asked``, when this machine sent the question,
     and ``now``: a slow answer is not a wrong clock.
     """
-    asked, clock, disk, memory = (float(number) for number in measured.split())
+    asked, clock, disk, memory = node_facts.measured(measured)
     skew = min(clock - asked, 0) or max(clock - now, 0)
     if abs(skew) > float(setting("preflight_clock_skew_seconds", CLOCK_SKEW_SECONDS)):
         yield (
@@ -125,13 +136,19 @@ def resource_problems(
 
 def host_problems(variables: Mapping[str, Any], now: float) -> Iterator[str]:
     """Yield what is wrong with one host."""
-    gathered, measured = variables["__preflight_gathered"], variables["__preflight_measured"]
+    # An answer that Ansible can't read ends the host's part before there is a result, whatever the
+    # task says of failures.
+    gathered = variables.get("__preflight_gathered", {})
+    measured = variables.get("__preflight_measured", {})
     for result, proof in ((gathered, "ansible_facts"), (measured, "stdout")):
         if problems := list(reach_problems(result, proof)):
             yield from problems
             return
-    yield from platform_problems(variables["ansible_facts"])
-    yield from resource_problems(measured["stdout"], variables.get, now)
+    try:
+        yield from platform_problems(node_facts.checked(variables["ansible_facts"]))
+        yield from resource_problems(measured["stdout"], variables.get, now)
+    except node_facts.FactError as error:
+        yield f"its answer is not one of a Debian node: {error}"
 
 
 def preflight_problems(

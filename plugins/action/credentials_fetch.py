@@ -25,6 +25,7 @@ from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     received,
 )
 from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_facts
 
 
 class ActionModule(ActionBase):
@@ -38,6 +39,10 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return what was fetched as one JSON text, which no template looks into."""
         result = super().run(tmp, task_vars)
+        try:
+            node_facts.refuse_injected_facts()
+        except node_facts.FactError as error:
+            raise AnsibleActionFail(f"Nothing was changed: {error}") from None
         variables = task_vars or {}
         # Validating would copy each of thousands of texts, and so would handing them back to the
         # process that forked this one.

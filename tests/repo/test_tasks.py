@@ -132,6 +132,25 @@ def logged_secrets(tree):
     ]
 
 
+def unchecked_facts(tree):
+    """A node's facts are its own word: the filter node_facts says whether they can be true."""
+    used = re.compile(
+        r"(?<!__preflight_gathered\.)\bansible_facts\b(?!\s*\|\s*caspian\.airflow\.node_facts\b)"
+    )
+    return [
+        f"{path}:{number}: ansible_facts without the filter node_facts"
+        for path in tree.glob(
+            "roles/**/*.yml",
+            "roles/**/*.j2",
+            "playbooks/**/*.yml",
+            "group_vars/**/*.yml",
+            "inventories/**/*.yml",
+        )
+        for number, line in enumerate(tree.text(path).splitlines(), start=1)
+        if not line.lstrip().startswith("#") and used.search(line)
+    ]
+
+
 def variables_of(tree, folder):
     """Return variable → file for the group_vars and host_vars of a folder, and its inventory."""
     found = {}
@@ -216,6 +235,16 @@ CASES = [
         "«A» has x_key, and no no_log",
     ),
     (
+        unchecked_facts,
+        {"roles/x/templates/t.j2": "\n{{ hostvars[host].ansible_facts.fqdn }}"},
+        "t.j2:2: ansible_facts without",
+    ),
+    (
+        unchecked_facts,
+        {"playbooks/p.yml": "- hosts: all\n  tasks: [{name: A, when: ansible_facts['x']}]\n"},
+        "p.yml:2: ansible_facts without",
+    ),
+    (
         variables_set_twice,
         {"group_vars/all.yml": "a: 1", "inventories/i/group_vars/worker/x.yml": "a: 2"},
         "a is set in group_vars/all.yml and in inventories/i/group_vars/worker/x.yml",
@@ -242,6 +271,8 @@ GOOD = {
     "- name: I\n  ansible.builtin.assert: {that: x_password | length > 0}\n",
     "playbooks/good.yml": "- hosts: all\n  roles: [{role: a.b.c}]\n"
     "- name: Next\n  ansible.builtin.import_playbook: p.yml\n",
+    "roles/y/vars/main.yml": "# Of ansible_facts.\n"
+    'v: "{{ (ansible_facts | caspian.airflow.node_facts).python }}"',
     "group_vars/z.yml": "z: \"{{ w | a.b.mine | default('x') }}\"",
 }
 RULES = list(dict.fromkeys(rule for rule, *_ in CASES))

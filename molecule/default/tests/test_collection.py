@@ -13,7 +13,10 @@ def installed(cluster, tmp_path_factory):
     cluster.local("ansible-galaxy", "collection", "build", "--output-path", str(folder))
     (archive,) = folder.glob("caspian-airflow-*.tar.gz")
     config = folder / "ansible.cfg"
-    config.write_text(f"[defaults]\ncollections_path = {folder}\n[connection]\npipelining = true\n")
+    config.write_text(
+        f"[defaults]\ncollections_path = {folder}\ninject_facts_as_vars = false\n"
+        "[connection]\npipelining = true\n"
+    )
     environment = {**os.environ, "ANSIBLE_CONFIG": str(config)}
     cluster.local(
         "ansible-galaxy", "collection", "install", str(archive), "-p", str(folder), env=environment

@@ -1,0 +1,54 @@
+#!/usr/bin/python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interpreter of a hostile node: it runs what Ansible sends, and answers what it likes.
+
+Beside this file, answers.json maps the names of modules, or "*" for all of them, to what their
+answers are overlaid with; {"__raw__": text} replaces an answer as a whole. What it is sent is noted
+in seen.log.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).absolute().parent
+# The real one: a node's test puts this in the place of /usr/bin/python3.
+REAL = os.path.realpath(sys.executable)
+
+
+def overlaid(answer, overlay):
+    """Return an answer with what an overlay says instead, mappings merged."""
+    if not (isinstance(answer, dict) and isinstance(overlay, dict)):
+        return overlay
+    return answer | {key: overlaid(answer.get(key), value) for key, value in overlay.items()}
+
+
+def main():
+    """Run what came, with another answer."""
+    if len(sys.argv) > 1 or sys.stdin.isatty():
+        os.execv(REAL, [REAL, *sys.argv[1:]])  # noqa: S606 - this is that program
+    program = sys.stdin.buffer.read()
+    module = re.search(rb"module_fqn\s*=\s*'[\w.]*?(\w+)'", program)
+    name = module[1].decode() if module else ""
+    with (HERE / "seen.log").open("a") as seen:
+        seen.write(f"{name}\n")
+    done = subprocess.run([REAL], input=program, capture_output=True, check=False)
+    sys.stderr.buffer.write(done.stderr)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        sys.stdout.buffer.write(done.stdout)
+        return done.returncode
+    answers = json.loads((HERE / "answers.json").read_text())
+    for overlay in (answers.get("*", {}), answers.get(name, {})):
+        answer = overlaid(answer, overlay)
+    sys.stdout.write(answer["__raw__"] if "__raw__" in answer else json.dumps(answer))
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
