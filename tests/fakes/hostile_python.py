@@ -4,8 +4,8 @@
 """The interpreter of a hostile node: it runs what Ansible sends, and answers what it likes.
 
 Beside this file, answers.json maps the names of modules, or "*" for all of them, to what their
-answers are overlaid with; {"__raw__": text} replaces an answer as a whole. What it is sent is noted
-in seen.log.
+answers are overlaid with; {"__raw__": text} replaces an answer as a whole, and {"__seconds__": n}
+is how long it takes. What it is sent is noted in seen.log.
 """
 
 import json
@@ -13,10 +13,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-HERE = Path(__file__).absolute().parent
-# The real one: a node's test puts this in the place of /usr/bin/python3.
+# A node has a link to it in the place of /usr/bin/python3, and in its first line the real one.
+HERE = Path(__file__).resolve().parent
 REAL = os.path.realpath(sys.executable)
 
 
@@ -46,6 +47,7 @@ def main():
     answers = json.loads((HERE / "answers.json").read_text())
     for overlay in (answers.get("*", {}), answers.get(name, {})):
         answer = overlaid(answer, overlay)
+    time.sleep(answer.pop("__seconds__", 0))
     sys.stdout.write(answer["__raw__"] if "__raw__" in answer else json.dumps(answer))
     return done.returncode
 

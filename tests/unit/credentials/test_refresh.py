@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,24 @@ def test_deliver(cluster):
     # It says when the vault was last asked.
     del before["credentials.status.json"], after["credentials.status.json"]
     assert after == before
+
+
+def test_a_node_that_never_answers(delivered):
+    """It fails by itself; the others get what is new."""
+    hostile = delivered.place / "hostile"
+    hostile.mkdir()
+    interpreter = shutil.copy(ROOT / "tests" / "fakes" / "hostile_python.py", hostile)
+    (hostile / "answers.json").write_text(json.dumps({"*": {"__seconds__": 15}}))
+    hosts = {"all": {"hosts": {"worker1": {"ansible_python_interpreter": interpreter}}}}
+    (hostile / "hosts.json").write_text(json.dumps(hosts))
+    delivered.store(A=record("new"), C=record("c"), **{"path/to/b": record("b")})
+    status, output = delivered.refresh(
+        "--inventory", hostile / "hosts.json", credentials_timeout_seconds=5
+    )
+    assert status == 2, output
+    assert counts(output, "worker1") == (0, 0, 1)
+    assert "imed out after 5 second" in output
+    assert delivered.passwords("scheduler1") == {"A": "new", "B": "b"}
 
 
 def test_check_mode(delivered):
