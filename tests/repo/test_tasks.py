@@ -132,13 +132,16 @@ def logged_secrets(tree):
     ]
 
 
+# The filter that checks a node's facts, and those that ask it.
+CHECKS_FACTS = ("node_facts", "own_addresses", "own_networks", "source_addresses")
+
+
 def unchecked_facts(tree):
-    """A node's facts are its own word: the filter node_facts says whether they can be true."""
-    used = re.compile(
-        r"(?<!__preflight_gathered\.)\bansible_facts\b(?!\s*\|\s*caspian\.airflow\.node_facts\b)"
-    )
+    """A node's facts are its own word: a filter says whether they can be true."""
+    checked = rf"\s*\|(\s*default\({{}}\)\s*\|)?\s*caspian\.airflow\.({'|'.join(CHECKS_FACTS)})\b"
+    used = re.compile(rf"(?<!__preflight_gathered\.)\bansible_facts\b(?!{checked})")
     return [
-        f"{path}:{number}: ansible_facts without the filter node_facts"
+        f"{path}:{number}: ansible_facts without a filter that checks them"
         for path in tree.glob(
             "roles/**/*.yml",
             "roles/**/*.j2",
