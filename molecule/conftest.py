@@ -23,6 +23,13 @@ class Cluster:
 
     lab = LAB
     root = ROOT
+    # A scenario's own, or that of the demo.
+    inventory = str(
+        next(
+            (path for path in ROOT.glob(f"{LAB.name.replace('-', '/', 1)}/hosts.yml")),
+            ROOT / "inventories/lab",
+        )
+    )
 
     def node(self, name):
         """Return the node as testinfra's host, on which commands run as root."""
@@ -44,8 +51,13 @@ class Cluster:
         module = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(module)
         return module.Api(
-            f"http://{self.address('scheduler1')}:8080", self.secret("airflow_admin_password")
+            f"http://{self.url_host('scheduler1')}:8080", self.secret("airflow_admin_password")
         )
+
+    @cached_property
+    def control(self):
+        """Return the name of the node with the refresh: one of its own, or the scheduler."""
+        return "control1" if self.address("control1") else "scheduler1"
 
     # The DAG repository, as its authors use it
 
@@ -153,13 +165,15 @@ class Cluster:
         return (LAB / "secrets" / name).read_text().strip()
 
     def address(self, name):
-        """Return a node's address."""
-        line = next(
-            line
-            for line in (LAB / "known_hosts").read_text().splitlines()
-            if line.startswith(f"{name},")
-        )
-        return line.split()[0].split(",")[1]
+        """Return a node's address, "" where there is no such node."""
+        lines = (LAB / "known_hosts").read_text().splitlines()
+        names = dict(line.split()[0].split(",") for line in lines)
+        return names.get(name, "")
+
+    def url_host(self, name):
+        """Return a node's address as URLs have it."""
+        address = self.address(name)
+        return f"[{address}]" if ":" in address else address
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +184,11 @@ def cluster():
 @pytest.fixture(scope="session")
 def control1(cluster):
     return cluster.node("control1")
+
+
+@pytest.fixture(scope="session")
+def control(cluster):
+    return cluster.node(cluster.control)
 
 
 @pytest.fixture(scope="session")

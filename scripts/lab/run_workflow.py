@@ -99,7 +99,8 @@ def main() -> int:
     if not address:
         sys.exit(f"{lab}/known_hosts has no scheduler1: run scripts/demo")
     api = Api(
-        f"http://{address[1]}:8080",
+        # An IPv6 address is in brackets.
+        f"http://[{address[1]}]:8080" if ":" in address[1] else f"http://{address[1]}:8080",
         (lab / "secrets" / "airflow_admin_password").read_text().strip(),
     )
     found, tasks = run(api, options.dag)

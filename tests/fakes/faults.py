@@ -148,7 +148,7 @@ class Fake:
     def url(self) -> str:
         """Return the URL; a server at all addresses is called by the certificate's first name."""
         host = self._server.server_address[0]
-        known = {"127.0.0.1": "localhost", "0.0.0.0": self._name}  # noqa: S104 - only compared
+        known = {"127.0.0.1": "localhost", "0.0.0.0": self._name, "::": self._name}  # noqa: S104 - only compared
         return f"https://{known.get(host, host)}:{self.port}"
 
     def __enter__(self):
@@ -251,6 +251,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], fake: Fake, context: ssl.SSLContext) -> None:
         self.fake = fake
         self.context = context
+        # At :: it answers those of IPv4 too.
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -393,7 +395,9 @@ def serve(kind: type[Fake], arguments: list[str] | None = None) -> None:
     # Whoever waits for the file waits for this run's.
     (given.directory / "url").unlink(missing_ok=True)
     fake = kind(
-        names=tuple(given.name or NAMES), listen=(host, int(port)), directory=given.directory
+        names=tuple(given.name or NAMES),
+        listen=(host.strip("[]"), int(port)),
+        directory=given.directory,
     )
     fake.start()
     written = given.directory / f"url.{os.getpid()}"

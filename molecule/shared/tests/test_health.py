@@ -8,7 +8,7 @@ import pytest
 def prove(cluster, seconds):
     """Run the proof; return its exit code and output."""
     done = subprocess.run(
-        ["ansible-playbook", "-i", "inventories/lab", "playbooks/health.yml",
+        ["ansible-playbook", "-i", cluster.inventory, "playbooks/health.yml",
          "--extra-vars", f"airflow_health_timeout={seconds}"],
         cwd=cluster.root, capture_output=True, text=True, check=False,
     )  # fmt: skip

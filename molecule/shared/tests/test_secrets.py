@@ -124,31 +124,32 @@ def test_nobody_else_reads_them(airflow_node):
         assert refused.stdout == ""
 
 
-def test_control_node_holds_no_credential_files(control1):
-    assert not control1.file("/etc/airflow/credentials").exists
+def test_control_node_holds_credential_files_where_it_is_a_node_of_airflow_alone(control, cluster):
+    is_airflow = cluster.control == "scheduler1"
+    assert control.file("/etc/airflow/credentials").exists == is_airflow
 
 
-def test_refresh_runs_by_its_timer(control1):
-    assert control1.service("caspian-refresh.timer").is_running
-    assert control1.service("caspian-refresh.timer").is_enabled
-    control1.check_output("systemctl start caspian-refresh")
-    shown = control1.check_output("systemctl show --property=Result,ExecMainStatus caspian-refresh")
+def test_refresh_runs_by_its_timer(control):
+    assert control.service("caspian-refresh.timer").is_running
+    assert control.service("caspian-refresh.timer").is_enabled
+    control.check_output("systemctl start caspian-refresh")
+    shown = control.check_output("systemctl show --property=Result,ExecMainStatus caspian-refresh")
     assert set(shown.split()) == {"Result=success", "ExecMainStatus=0"}
 
 
-def test_refresh_repairs_what_was_changed_on_a_node(control1, cluster):
+def test_refresh_repairs_what_was_changed_on_a_node(control, cluster):
     worker1 = cluster.node("worker1")
     path = "/etc/airflow/credentials/EBI-ETL-DEV-01.json"
     before = worker1.check_output(f"cat {path}")
     worker1.check_output(f"chmod 0644 {path}")
-    control1.check_output("systemctl start caspian-refresh")
+    control.check_output("systemctl start caspian-refresh")
     assert worker1.check_output(f"stat --format=%a -L {path}") == "440"
     assert worker1.check_output(f"cat {path}") == before
     assert json.loads(before)["user"] == "ebi_etl"
 
 
-def test_refresh_says_nothing_secret(control1, airflow_node, cluster):
-    for node in (control1, airflow_node):
+def test_refresh_says_nothing_secret(control, airflow_node, cluster):
+    for node in (control, airflow_node):
         journal = node.check_output("journalctl --no-pager --output=cat")
         for path in (cluster.lab / "secrets").iterdir():
             assert path.read_text().strip() not in journal, path.name
