@@ -10,6 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.filter.addresses import (
+    address_problem,
+    addresses_of,
+    is_loopback,
+    parse,
+)
 from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     credential_source_problems,
 )
@@ -38,6 +44,10 @@ SERVICES = {
     "metadata_db": ("airflow_external_database_url", "airflow_external_result_backend_url"),
     "broker": ("airflow_external_broker_url",),
 }
+# All URLs that a user gives, of which none may be one that Airflow, SQLAlchemy or Celery can't read.
+URLS = ("airflow_external_api_url", *SERVICES["metadata_db"], *SERVICES["broker"])
+# Groups of hosts that others have to reach by their address.
+REACHED = ("scheduler", "worker", "metadata_db", "broker")
 
 
 def reason(message: Any) -> str:
@@ -53,6 +63,85 @@ def group_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for group in ("scheduler", "worker"):
         if not groups.get(group):
             yield f"the group {group} is empty: give it a host in the inventory"
+
+
+def control_problems(members: Sequence[str]) -> Iterator[str]:
+    """Yield a problem where there are several control nodes: the others let in the first alone."""
+    if len(members) > 1:
+        yield (
+            f"the group control has {len(members)} hosts ({', '.join(members)}), and the nodes let"
+            " in the refresh of one: leave one in it"
+        )
+
+
+def url_problems(variable: str, url: str) -> Iterator[str]:
+    """Yield a problem where an IPv6 address in a URL lacks its brackets, without a password."""
+    scheme, mark, rest = url.partition("://")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    # Several hosts, as libpq has them, are each for itself.
+    for host in place.split(",") if mark else ():
+        if host.startswith("["):
+            end = re.fullmatch(r"\[([^\]]*)\](:[0-9]*)?", host)
+            if not end or ":" not in end[1] or address_problem(end[1]):
+                yield f"{variable}: {host} is not an IPv6 address in brackets, as in [2001:db8::1]:5432"
+        elif host.count(":") > 1:
+            yield (
+                f"{variable}: the host of {scheme}://…{host} is an IPv6 address without brackets:"
+                " write it as in [2001:db8::1]:5432"
+            )
+
+
+def address_problems(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield which hosts the others of the cluster cannot reach by their addresses."""
+    reached = {host for group in REACHED for host in groups.get(group, ())}
+    for host in [host for host in groups.get("all", ()) if host in reached]:
+        address = hostvars[host].get("caspian_address")
+        if address is None:
+            continue
+        if problem := address_problem(address):
+            yield f"{host}: caspian_address is {address}, which {problem}"
+        elif is_loopback(address) and len(groups["all"]) > 1:
+            yield (
+                f"{host}: caspian_address is {address}, where each of the other hosts finds itself:"
+                " set it to the name or address by which they reach this one"
+            )
+
+
+def asked_by(host: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the other hosts that a host asks by their addresses, without those of services."""
+    members = {group: list(groups.get(group, ())) for group in (*REACHED, "control")}
+    airflow = members["scheduler"] + members["worker"]
+    asked = []
+    if host in airflow:
+        asked += members["scheduler"][:1] + members["metadata_db"] + members["broker"]
+    if host in members["control"]:
+        asked += airflow
+    return [name for name in dict.fromkeys(asked) if name != host]
+
+
+def family_problems(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield which hosts have no address of the version of IP by which they are to ask others."""
+    for host in groups.get("all", ()):
+        facts = hostvars[host].get("ansible_facts") or {}
+        if "all_ipv4_addresses" not in facts:
+            continue
+        own = {address.version for address in addresses_of(facts)}
+        for version in {4, 6} - own:
+            lost = [
+                name
+                for name in asked_by(host, groups)
+                if (address := parse(str(hostvars[name].get("caspian_address"))))
+                and address.version == version
+            ]
+            if lost:
+                yield (
+                    f"{host}: it has no IPv{version} address, and {', '.join(lost)} can be reached"
+                    f" by IPv{version} alone (caspian_address)"
+                )
 
 
 def service_problems(group: str, members: Sequence[str], given: Collection[str]) -> Iterator[str]:
@@ -177,6 +266,12 @@ def preflight_problems(
     for group, variables in SERVICES.items():
         given = [variable for variable in variables if values(variable)]
         problems += service_problems(group, groups.get(group, []), given)
+    problems += control_problems(groups.get("control", []))
+    for variable in URLS:
+        for url in values(variable):
+            problems += url_problems(variable, str(url))
+    problems += address_problems(hostvars, groups)
+    problems += family_problems(hostvars, groups)
     for url in values("dag_sync_repository"):
         problems += repository_problems(str(url))
     for sources in values("credentials_sources"):

@@ -24,12 +24,8 @@ class Cluster:
     lab = LAB
     root = ROOT
     # A scenario's own, or that of the demo.
-    inventory = str(
-        next(
-            (path for path in ROOT.glob(f"{LAB.name.replace('-', '/', 1)}/hosts.yml")),
-            ROOT / "inventories/lab",
-        )
-    )
+    _hosts = ROOT / LAB.name.replace("-", "/", 1) / "hosts.yml"
+    inventory = str(_hosts if _hosts.exists() else ROOT / "inventories/lab")
 
     def node(self, name):
         """Return the node as testinfra's host, on which commands run as root."""

@@ -75,9 +75,11 @@ def test_given_ones_are_used_and_not_generated(tmp_path: Path) -> None:
 def test_urls_quote_what_a_password_may_hold(tmp_path: Path) -> None:
     odd = dict.fromkeys(SECRETS, "p/@:%#?& é")
     assert ask(tmp_path, URLS, caspian_secrets=odd) == {
-        "airflow_database_url": "postgresql+psycopg2://airflow:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow",
+        "airflow_database_url": "postgresql+psycopg2://airflow:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow"
+        "?sslmode=require&channel_binding=require",
         "airflow_result_backend_url": "db+postgresql+psycopg2://airflow_results:"
-        "p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow_results",
+        "p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow_results"
+        "?sslmode=require&channel_binding=require",
         "airflow_broker_url": "redis://:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:6379/0",
     }
 
@@ -86,3 +88,26 @@ def test_urls_quote_what_a_password_may_hold(tmp_path: Path) -> None:
 def test_an_outside_url_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     outside = name.replace("airflow_", "airflow_external_", 1)
     assert ask(tmp_path, (name,), **{outside: "scheme://else"}) == {name: "scheme://else"}
+
+
+@pytest.mark.parametrize(
+    ("given", "host"), [("192.0.2.1", "192.0.2.1"), ("2001:DB8:0::1", "[2001:db8::1]")]
+)
+def test_urls_have_ipv6_addresses_in_brackets(tmp_path: Path, given: str, host: str) -> None:
+    secrets = dict.fromkeys(SECRETS, "secret")
+    urls = ask(tmp_path, (*URLS, "airflow_api_url"), caspian_secrets=secrets, caspian_address=given)
+    assert {name: url.split("//")[1].rpartition("@")[2] for name, url in urls.items()} == {
+        "airflow_api_url": f"{host}:8080",
+        "airflow_broker_url": f"{host}:6379/0",
+        "airflow_database_url": f"{host}:5432/airflow?sslmode=require&channel_binding=require",
+        "airflow_result_backend_url": f"{host}:5432/airflow_results"
+        "?sslmode=require&channel_binding=require",
+    }
+
+
+def test_a_database_that_need_not_have_tls_is_not_asked_for_it(tmp_path: Path) -> None:
+    secrets = dict.fromkeys(SECRETS, "secret")
+    (url,) = ask(
+        tmp_path, URLS[:1], caspian_secrets=secrets, metadata_db_require_tls=False
+    ).values()
+    assert url == "postgresql+psycopg2://airflow:secret@one:5432/airflow"

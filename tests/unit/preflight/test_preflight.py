@@ -322,3 +322,143 @@ def test_networks_names_what_is_wrong(given, message):
 
 def test_the_filters_are_the_documented_ones():
     assert set(preflight.FilterModule().filters()) == {"networks", "preflight_problems"}
+
+
+def topology(hosts, **groups):
+    """Return the problems of a cluster of these hosts: name → variables that differ."""
+    hostvars = {name: host(**variables) for name, variables in hosts.items()}
+    all_groups = {**GROUPS, "all": [*hosts], **groups}
+    return preflight.preflight_problems(hostvars, all_groups, [*hosts], NOW)
+
+
+def at(address, *own):
+    """Return the variables of a host by its address, which has some more."""
+    facts = {
+        "all_ipv4_addresses": [one for one in own if ":" not in one],
+        "all_ipv6_addresses": [one for one in own if ":" in one],
+    }
+    return {"caspian_address": address, **({"facts": facts} if own else {})}
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("w1.example.org", None),
+        ("192.0.2.2", None),
+        ("2001:db8::2", None),
+        ("fd00::2", None),
+        ("fe80::2%eth0", "link-local"),
+        ("fe80::2", "link-local"),
+        ("[2001:db8::2]", "without them"),
+        ("192.0.2.2:22", "neither a name nor an address"),
+        ("::ffff:192.0.2.2", "write it as 192.0.2.2"),
+        ("127.0.0.1", "each of the other hosts finds itself"),
+        ("::1", "each of the other hosts finds itself"),
+        ("localhost", "each of the other hosts finds itself"),
+    ],
+)
+def test_an_address_by_which_others_reach_a_host(address, problem):
+    found = topology({"s1": at("s1"), "w1": at(address)})
+    if problem is None:
+        assert found == []
+    else:
+        (line,) = found
+        assert line.startswith(f"w1: caspian_address is {address}, ")
+        assert problem in line
+
+
+def test_the_address_of_a_control_node_that_nobody_has_to_reach():
+    hosts = {"s1": at("s1"), "w1": at("w1"), "c1": at("localhost")}
+    assert topology(hosts, control=["c1"]) == []
+    assert topology({"s1": at("localhost")}, worker=["s1"], control=["s1"]) == []
+
+
+@pytest.mark.parametrize("control", [["c1"], ["s1"], ["w1"], ["d1"], []])
+def test_where_the_control_node_is(control):
+    hosts = {"s1": at("s1"), "w1": at("w1"), "c1": at("c1"), "d1": at("d1")}
+    assert topology(hosts, control=control, metadata_db=["d1"], broker=["d1"]) == []
+
+
+def test_more_than_one_control_node():
+    hosts = {"s1": at("s1"), "w1": at("w1"), "c1": at("c1")}
+    assert topology(hosts, control=["c1", "s1"]) == [
+        "the group control has 2 hosts (c1, s1), and the nodes let in the refresh of one: leave"
+        " one in it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "worker", "problems"),
+    [
+        (at("2001:db8::1", "2001:db8::1"), at("w1", "2001:db8::2", "192.0.2.2"), []),
+        (at("192.0.2.1", "192.0.2.1"), at("w1", "192.0.2.2", "fe80::2"), []),
+        (
+            at("2001:db8::1", "2001:db8::1"),
+            at("w1", "192.0.2.2", "fe80::2"),
+            ["w1: it has no IPv6 address, and s1 can be reached by IPv6 alone (caspian_address)"],
+        ),
+        (
+            at("192.0.2.1", "192.0.2.1"),
+            at("2001:db8::2", "2001:db8::2"),
+            ["w1: it has no IPv4 address, and s1 can be reached by IPv4 alone (caspian_address)"],
+        ),
+        # Nobody asks a worker by its address but the control node.
+        (at("s1", "192.0.2.1"), at("2001:db8::2", "2001:db8::2"), []),
+        # Translated on the way: who is behind it is not known.
+        (at("203.0.113.1", "192.0.2.1"), at("w1", "192.0.2.2"), []),
+    ],
+)
+def test_hosts_of_different_versions_of_ip(scheduler, worker, problems):
+    assert topology({"s1": scheduler, "w1": worker}) == problems
+
+
+def test_a_control_node_that_cannot_reach_a_worker():
+    hosts = {"s1": at("s1"), "w1": at("2001:db8::2"), "c1": at("c1", "192.0.2.3")}
+    assert topology(hosts, control=["c1"]) == [
+        "c1: it has no IPv6 address, and w1 can be reached by IPv6 alone (caspian_address)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://:{CANARY}@2001:db8::1:6379/0", "redis://…2001:db8::1:6379"),
+        (f"redis://:{CANARY}@2001:db8::1/0", "redis://…2001:db8::1"),
+        (f"redis://:p:{CANARY}@fd00::1/0?a=b@c", "redis://…fd00::1"),
+    ],
+)
+def test_an_address_without_brackets_in_a_url(url, shown):
+    (problem,) = problems({"broker": []}, airflow_external_broker_url=url)
+    assert problem == (
+        f"airflow_external_broker_url: the host of {shown} is an IPv6 address without brackets:"
+        " write it as in [2001:db8::1]:5432"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "good"),
+    [
+        ("[2001:db8::1]:6379", True),
+        ("[2001:db8::1]", True),
+        ("redis.example.org:6379", True),
+        ("192.0.2.1", True),
+        ("a:6379,b:6379,[::2]:6379", True),
+        ("", True),
+        ("[2001:db8::1", False),
+        ("[fe80::1%eth0]:6379", False),
+        ("[192.0.2.1]:6379", False),
+        ("[redis.example.org]:6379", False),
+        ("[2001:db8::1]6379", False),
+    ],
+)
+def test_hosts_of_urls(host, good):
+    found = problems(
+        {"broker": []}, airflow_external_broker_url=f"redis://:{CANARY}@{host}/0?x=[y"
+    )
+    assert len(found) == (0 if good else 1)
+    assert not any(CANARY in problem for problem in found)
+    if not good:
+        assert found == [
+            f"airflow_external_broker_url: {host} is not an IPv6 address in brackets, as in"
+            " [2001:db8::1]:5432"
+        ]
