@@ -42,17 +42,29 @@ class Repository:
         self.git("config", "user.name", "The author")
         self.git("config", "user.email", "author@localhost")
         self.git("remote", "add", "origin", f"ssh://git@control1{BARE}")
+        # Who may sign.
+        self.signer = place.with_name("signer")
+        lab.cluster.local("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.signer))
+        self.allowed = f"me@example.org {self.signer.with_suffix('.pub').read_text().strip()}"
+        self.git("config", "gpg.format", "ssh")
+        self.git("config", "user.signingkey", str(self.signer))
 
     def git(self, *arguments):
-        subprocess.run(["git", *arguments], cwd=self.place, env=self.environment, check=True)
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.place, env=self.environment, check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return done.stdout.strip()
 
-    def push(self, sources):
-        """Let the repository declare these sources."""
+    def push(self, sources, *, signed=True):
+        """Let the repository declare these sources; return the commit."""
         file = self.place / INVENTORY / "group_vars/all.yml"
         file.write_text(yaml.safe_dump({"credentials_sources": sources}))
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "Declare the sources")
+        sign = "--gpg-sign" if signed else "--no-gpg-sign"
+        self.git("commit", "--quiet", "--allow-empty", sign, "--message", "Declare the sources")
         self.git("push", "--quiet", "origin", "main")
+        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,7 @@ def repository(lab, tmp_path_factory):
                 "refresh_schedule_repository": f"ssh://git@control1{BARE}",
                 "refresh_schedule_repository_key": key.read_text(),
                 "refresh_schedule_repository_known_hosts": known,
+                "refresh_schedule_allowed_signers": [repository.allowed],
                 "refresh_schedule_inventory": INVENTORY,
             }
         )
@@ -95,6 +108,8 @@ def repository(lab, tmp_path_factory):
     yield repository
     lab.play(book="molecule/credentials/converge.yml").good()
     lab.delivered()
+    # Neither the deploy key nor anything else that the settings do not name.
+    assert "repository" not in control1.check_output("ls /etc/caspian-refresh")
 
 
 @pytest.mark.usefixtures("repository")
@@ -116,6 +131,25 @@ def test_pushed_change_of_the_list_is_delivered_by_the_next_run(lab, repository)
     said = lab.good()
     assert "node1: added WORKER-01; removed SCHEDULER-01" in said
     assert lab.names("node1") == lab.names("node2") == {"SHARED-01", "WORKER-01"}
+    repository.push(repository.sources)
+    lab.good()
+    lab.delivered()
+
+
+def test_commit_that_nobody_has_signed_is_not_followed(lab, repository):
+    """The refresh goes on with the last good checkout, and says so; a signed commit ends it."""
+    shared, _, of_worker, pagerduty = repository.sources
+    unsigned = repository.push([{**of_worker, "hosts": ["airflow"]}, pagerduty], signed=False)
+    lab.rotate("SHARED-01")
+    said = lab.good()
+    assert f"blocked {unsigned}" in said
+    lab.delivered()
+    checkout = lab["control1"].check_output("readlink /var/lib/caspian-refresh/checkout")
+    assert not checkout.endswith(unsigned)
+    # The signature is the newest commit's: it stands for all that it has in it.
+    signed = repository.push([shared, {**of_worker, "hosts": ["airflow"]}, pagerduty])
+    assert f"published {signed}" in lab.good()
+    assert lab.names("node1") == {"SHARED-01", "WORKER-01"}
     repository.push(repository.sources)
     lab.good()
     lab.delivered()
