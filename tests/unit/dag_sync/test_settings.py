@@ -21,7 +21,9 @@ HTTPS = {"repository": "https://git.example.com/dags.git", "ca_file": "", "proxy
         "https://git.example.com:8443/dags@2",
         "ssh://git@git.example.com/~team/dags.git",
         "ssh://git@[2001:db8::1]:2222/dags.git",
+        "https://[2001:db8::1]:8443/dags.git",
         "git@git.example.com:team/dags.git",
+        "git@[2001:db8::1]:team/dags.git",
         "control1:/srv/git/dags.git",
     ],
 )
@@ -63,6 +65,10 @@ def test_urls_with_a_secret(program, url):
         "git@host:dags.git\n",
         "https://host/dags.git extra",
         "https://user:sec/ret@host/dags.git",
+        "https://2001:db8::1/dags.git",
+        "https://[fe80::1%25eth0]/dags.git",
+        "ssh://git@2001:db8::1/dags.git",
+        "git@[2001:db8::1:dags.git",
     ],
 )
 def test_urls_that_are_refused(program, url):
@@ -292,10 +298,3 @@ def test_the_role_writes_the_keys_that_the_program_knows(program):
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     keys = list(program.Settings.__annotations__)
     assert list(variables["__dag_sync_settings"]) == keys
-
-
-def test_the_refresh_writes_the_keys_that_it_must(program):
-    """It follows a repository with the same program, and leaves out what is optional."""
-    variables = yaml.safe_load((ROLE.parent / "refresh_schedule/vars/main.yml").read_text())
-    keys = program.Settings.__annotations__.keys() - program.OPTIONAL.keys()
-    assert variables["__refresh_schedule_checkout_settings"].keys() == keys
