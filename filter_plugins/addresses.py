@@ -1,6 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How nodes are written in URLs and ssh's files, and where they listen, of both versions of IP."""
+"""How nodes are written in URLs and ssh's files, and where they listen, of both versions of IP.
+
+Facts are those that node_facts has checked.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +108,7 @@ def own_addresses(facts: Mapping[str, Any], known_as: Any) -> list[str]:
     that of IPv4 first.
     """
     if not isinstance(facts, Mapping):
-        raise AnsibleFilterError("own_addresses: give it ansible_facts and the node's address")
+        raise AnsibleFilterError("own_addresses: give it the facts of a node, and its address")
     known = parse(checked(known_as, "own_addresses"))
     if known and (known in addresses_of(facts) or known.is_loopback):
         return [str(known)]
@@ -120,31 +123,16 @@ def own_addresses(facts: Mapping[str, Any], known_as: Any) -> list[str]:
     return found
 
 
-def prefix_lengths(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return address → length of its network's prefix, of all interfaces of a host."""
-    found = {}
-    for interface in (value for value in facts.values() if isinstance(value, Mapping)):
-        lists = [interface.get("ipv4_secondaries"), interface.get("ipv6")]
-        entries = [entry for several in lists for entry in several or []]
-        # default_ipv4 and default_ipv6 are such entries themselves.
-        for entry in (interface, interface.get("ipv4"), *entries):
-            if isinstance(entry, Mapping) and (address := parse(str(entry.get("address")))):
-                found[str(address)] = entry.get("prefix")
-    return found
-
-
 def own_networks(facts: Mapping[str, Any], known_as: Any) -> list[str]:
     """Return the networks that the addresses of own_addresses are in."""
-    prefixes = prefix_lengths(facts)
+    known = facts.get("networks") or {}
     networks = []
     for address in own_addresses(facts, known_as):
-        try:
-            network = ipaddress.ip_interface(f"{address}/{prefixes.get(address)}").network
-        except ValueError:
+        if address not in known:
             raise AnsibleFilterError(
                 f"own_networks: the network of {address} is not among the node's facts"
-            ) from None
-        networks.append(str(network))
+            )
+        networks.append(known[address])
     return list(dict.fromkeys(networks))
 
 
@@ -155,7 +143,7 @@ def source_addresses(facts: Mapping[str, Any]) -> list[str]:
     link could give itself the same.
     """
     if not isinstance(facts, Mapping):
-        raise AnsibleFilterError("source_addresses: give it the ansible_facts of a host")
+        raise AnsibleFilterError("source_addresses: give it the facts of a node")
     return list(dict.fromkeys(str(address) for address in addresses_of(facts)))
 
 

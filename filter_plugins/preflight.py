@@ -126,7 +126,10 @@ def family_problems(
 ) -> Iterator[str]:
     """Yield which hosts have no address of the version of IP by which they are to ask others."""
     for host in groups.get("all", ()):
-        facts = hostvars[host].get("ansible_facts") or {}
+        try:
+            facts = node_facts.checked(hostvars[host].get("ansible_facts") or {})
+        except node_facts.FactError:
+            continue  # A problem of its own: see host_problems.
         if "all_ipv4_addresses" not in facts:
             continue
         own = {address.version for address in addresses_of(facts)}

@@ -53,7 +53,10 @@ def checked(facts: Any) -> dict[str, Any]:
     """
     if not isinstance(facts, Mapping):
         raise FactError("its facts are not a mapping")
-    return _mapping("", facts, _FACTS)
+    found = _mapping("", facts, _FACTS)
+    # Not as Ansible has them, which is by names that a node chooses.
+    networks = _networks(facts)
+    return found | {"networks": networks} if networks else found
 
 
 def measured(answer: Any) -> list[float]:
@@ -86,6 +89,25 @@ def _mapping(path: str, value: Any, forms: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError:
             shown = one_line(text_of(value[key]), _MAX_SHOWN_CHARACTERS)
             raise FactError(f"the fact {name} has a form that it can not have: {shown}") from None
+    return found
+
+
+def _networks(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return address → network of all interfaces, without what is neither."""
+    entries: list[Any] = []
+    for value in [value for value in facts.values() if isinstance(value, Mapping)]:
+        # default_ipv4 and default_ipv6 are such entries themselves.
+        entries += [value, value.get("ipv4")]
+        for several in (value.get("ipv4_secondaries"), value.get("ipv6")):
+            entries += several if isinstance(several, list | tuple) else []
+    found = {}
+    for entry in [entry for entry in entries[:_MAX_ADDRESSES] if isinstance(entry, Mapping)]:
+        try:
+            interface = ipaddress.ip_interface(f"{entry.get('address')}/{entry.get('prefix')}")
+        except ValueError:
+            continue
+        if not getattr(interface, "scope_id", None):
+            found[str(interface.ip)] = str(interface.network)
     return found
 
 

@@ -24,8 +24,33 @@ FACTS = {
 
 
 def test_what_is_used_passes_and_nothing_else():
-    assert node_facts.checked(FACTS | {"airflow_lock": "/etc/shadow", "env": {}}) == FACTS
+    networks = {"10.0.0.7": "10.0.0.0/24", "fd00::7": "fd00::/64"}
+    assert node_facts.checked(FACTS | {"airflow_lock": "/etc/shadow", "env": {}}) == FACTS | {
+        "networks": networks
+    }
     assert node_facts.checked({}) == {}
+
+
+def test_networks_are_by_address_and_not_by_names_that_a_node_chooses():
+    given = {
+        "airflow_lock": {"ipv4": {"address": "10.0.0.7", "prefix": "24"}},
+        "eth0": {
+            "ipv4": {"address": "x", "prefix": "24"},
+            "ipv4_secondaries": [{"address": "192.0.2.7", "prefix": "30"}, "x", None],
+            "ipv6": [
+                {"address": "FD00::7", "prefix": "64"},
+                {"address": "fe80::7%eth0", "prefix": "64"},
+                {"address": "fd00::8", "prefix": "129"},
+            ],
+        },
+        "default_ipv6": {"address": "2001:db8::7", "prefix": "128"},
+    }
+    assert node_facts.checked(given)["networks"] == {
+        "10.0.0.7": "10.0.0.0/24",
+        "192.0.2.7": "192.0.2.4/30",
+        "fd00::7": "fd00::/64",
+        "2001:db8::7": "2001:db8::7/128",
+    }
 
 
 def test_one_value_has_one_notation():
@@ -36,6 +61,7 @@ def test_one_value_has_one_notation():
     assert node_facts.checked(given) == {
         "default_ipv4": {"prefix": 24},
         "default_ipv6": {"address": "fd00::7", "prefix": 64},
+        "networks": {"fd00::7": "fd00::/64"},
     }
 
 
