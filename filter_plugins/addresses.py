@@ -17,7 +17,8 @@ from ansible.errors import AnsibleFilterError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # A name whose last label is a number would be taken for an IPv4 address.
-NAME = re.compile(r"(?=.{1,253}\Z)(?!(.*\.)?[0-9]+\.?\Z)([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.?)+")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+NAME = re.compile(rf"(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\.?\Z){_LABEL}(\.{_LABEL})*\.?")
 LOOPBACK_NAME = re.compile(r"(?i)(.*\.)?localhost\.?")
 
 
@@ -39,7 +40,7 @@ def address_problem(given: Any) -> str | None:
         if not NAME.fullmatch(text):
             return "is neither a name nor an address; ansible_port takes a port other than 22"
         return None
-    # No other node has the zone, nor are there zones in URLs and in the files of ssh and PostgreSQL.
+    # No other node has the zone, nor have URLs and the files of ssh and PostgreSQL any.
     if isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or address.scope_id):
         return (
             "is link-local, which is an address together with a zone of one machine alone: give the"

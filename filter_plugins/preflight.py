@@ -44,7 +44,7 @@ SERVICES = {
     "metadata_db": ("airflow_external_database_url", "airflow_external_result_backend_url"),
     "broker": ("airflow_external_broker_url",),
 }
-# All URLs that a user gives, of which none may be one that Airflow, SQLAlchemy or Celery can't read.
+# URLs of a user's own, of which none may be one that Airflow, SQLAlchemy or Celery can't read.
 URLS = ("airflow_external_api_url", *SERVICES["metadata_db"], *SERVICES["broker"])
 # Groups of hosts that others have to reach by their address.
 REACHED = ("scheduler", "worker", "metadata_db", "broker")
@@ -83,7 +83,10 @@ def url_problems(variable: str, url: str) -> Iterator[str]:
         if host.startswith("["):
             end = re.fullmatch(r"\[([^\]]*)\](:[0-9]*)?", host)
             if not end or ":" not in end[1] or address_problem(end[1]):
-                yield f"{variable}: {host} is not an IPv6 address in brackets, as in [2001:db8::1]:5432"
+                yield (
+                    f"{variable}: {host} is not an IPv6 address in brackets, as in"
+                    " [2001:db8::1]:5432"
+                )
         elif host.count(":") > 1:
             yield (
                 f"{variable}: the host of {scheme}://…{host} is an IPv6 address without brackets:"

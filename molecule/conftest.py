@@ -24,7 +24,7 @@ class Cluster:
     lab = LAB
     root = ROOT
     # A scenario's own, or that of the demo.
-    _hosts = ROOT / LAB.name.replace("-", "/", 1) / "hosts.yml"
+    _hosts = ROOT / LAB.name.replace("-", "/", 1) / "inventory"
     inventory = str(_hosts if _hosts.exists() else ROOT / "inventories/lab")
 
     def node(self, name):

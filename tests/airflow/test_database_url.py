@@ -28,7 +28,7 @@ def url_options():
 
 
 class Impostor:
-    """A server in PostgreSQL's place that asks for the password in plain text, with or without TLS."""
+    """A server in PostgreSQL's place that asks for the password itself, with or without TLS."""
 
     def __init__(self, context):
         self.context = context
@@ -85,7 +85,9 @@ def certificate(tmp_path_factory):
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize("protected", [True, False])
-def test_an_impostor_gets_the_password_unless_the_options_forbid_it(driver, tls, protected, certificate):
+def test_an_impostor_gets_the_password_unless_the_options_forbid_it(
+    driver, tls, protected, certificate
+):
     """Without the options; with them, the password is not sent."""
     connect, error = DRIVERS[driver]
     impostor = Impostor(certificate if tls else None)

@@ -31,23 +31,20 @@ def test_components_are_told_of_each_other_by_ipv6(cluster, scheduler1):
     assert f"execution_api_server_url = http://{host}:8080/execution/\n" in settings
 
 
-@pytest.mark.parametrize("port", [5432, 6379, 8080])
-def test_workers_and_scheduler_speak_ipv6_to_services(cluster, scheduler1, port):
-    host = cluster.url_host("scheduler1")
+def peers(node, port):
+    """Return the addresses that are connected to a port of a node, without its loopback."""
     shown = f"ss --tcp --numeric --no-header state established 'sport = :{port}'"
-    peers = {
-        line.split()[-1].rpartition(":")[0]
-        for line in scheduler1.check_output(shown).splitlines()
-        if line.split()[-2].startswith("[")
-    }
-    # The API is asked now and then alone.
-    if port == 8080:
-        listens = scheduler1.check_output("ss --listening --tcp --numeric --no-header")
-        assert f"{host}:8080" in listens
-    else:
-        assert {cluster.url_host(name) for name in WORKERS} <= peers | (
-            {cluster.url_host(name) for name in WORKERS} if port == 5432 else set()
-        )
+    found = {line.split()[-1].rpartition(":")[0] for line in node.check_output(shown).splitlines()}
+    return found - {"127.0.0.1", "[::1]"}
+
+
+@pytest.mark.parametrize("port", [5432, 6379])
+def test_services_are_asked_over_ipv6_alone(cluster, scheduler1, port):
+    asked_by = peers(scheduler1, port)
+    assert cluster.url_host("scheduler1") in asked_by
+    assert asked_by <= {cluster.url_host(name) for name in ("scheduler1", *WORKERS)}
+    if port == 6379:
+        assert {cluster.url_host(name) for name in WORKERS} <= asked_by
 
 
 def test_every_connection_to_postgresql_is_encrypted(scheduler1):
@@ -111,7 +108,7 @@ def test_the_refresh_s_key_is_of_no_use_elsewhere(cluster, name):
     assert "Permission denied" in tried.stderr
 
 
-def test_the_refresh_reaches_its_own_node_as_root(cluster, scheduler1):
+def test_the_refresh_reaches_its_own_node_as_root(scheduler1):
     """A file that was changed there is repaired, though nothing in the unit may become root."""
     path = "/etc/airflow/credentials/EBI-ETL-DEV-01.json"
     scheduler1.check_output(f"chmod 0644 {path}")

@@ -65,7 +65,7 @@ UNREACHABLE = [
     ("[2001:db8::1]", "is an address in brackets: write it without them"),
     ("::ffff:192.0.2.1", "is an IPv4 address within IPv6: write it as 192.0.2.1"),
     ("::", "is not the address of one node"),
-    ("0.0.0.0", "is not the address of one node"),
+    ("0.0.0.0", "is not the address of one node"),  # noqa: S104 - it is refused
     ("ff02::1", "is not the address of one node"),
     ("192.0.2.1:22", "is neither a name nor an address; ansible_port takes a port"),
     ("[2001:db8::1]:22", "is neither a name nor an address"),

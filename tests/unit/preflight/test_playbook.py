@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_every_problem_is_in_one_list(tmp_path):
     # Nothing listens on port 9 of this machine.
-    hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": 9, "caspian_address": name} for name in ("s1", "w1")}
+    hosts = {
+        name: {"ansible_host": "127.0.0.1", "ansible_port": 9, "caspian_address": name}
+        for name in ("s1", "w1")
+    }
     inventory = tmp_path / "inventory.json"
     inventory.write_text(
         json.dumps(

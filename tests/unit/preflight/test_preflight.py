@@ -452,9 +452,7 @@ def test_an_address_without_brackets_in_a_url(url, shown):
     ],
 )
 def test_hosts_of_urls(host, good):
-    found = problems(
-        {"broker": []}, airflow_external_broker_url=f"redis://:{CANARY}@{host}/0?x=[y"
-    )
+    found = problems({"broker": []}, airflow_external_broker_url=f"redis://:{CANARY}@{host}/0?x=[y")
     assert len(found) == (0 if good else 1)
     assert not any(CANARY in problem for problem in found)
     if not good:

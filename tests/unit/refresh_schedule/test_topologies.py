@@ -3,6 +3,7 @@
 """What the control node is told of the others, wherever it is, and how they let it in."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,11 @@ CONTROLS = ("c1", "s1", "w2", "d1")
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIJtMIoug1isIKttgvXB5F+lj5zpfS9+KtvtxJmjqBSko"
 
 
+def template(name):
+    """Return what renders a template of the role."""
+    return f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/{name}.j2') }}}}"
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     """Render what each control node would get, as the role does; return it by control node."""
@@ -38,7 +44,7 @@ def rendered(tmp_path_factory):
             }
         },
         "metadata_db": {"hosts": {"d1": {}}},
-        "control": {"hosts": dict.fromkeys(CONTROLS, {})},
+        "control": {"hosts": {name: {} for name in CONTROLS}},
     }
     hosts = {name: {"caspian_address": address} for name, address in ADDRESSES.items()}
     inventory = folder / "hosts.json"
@@ -55,8 +61,8 @@ def rendered(tmp_path_factory):
         if task["name"].startswith("admit | Let in the key")
     )
     files = {
-        "inventory": f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/inventory.json.j2') }}}}",
-        "known_hosts": f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/known_hosts.j2') }}}}",
+        "inventory": template("inventory.json"),
+        "known_hosts": template("known_hosts"),
         "itself": "{{ __refresh_schedule_options }}",
         "other": "{{ __refresh_schedule_other }}",
     }
@@ -76,7 +82,9 @@ def rendered(tmp_path_factory):
         "tasks": [
             {
                 "ansible.builtin.copy": {
-                    "content": "{{ {" + ", ".join(f"'{n}': shown_{n}" for n in files) + "} | to_json }}",
+                    "content": "{{ {"
+                    + ", ".join(f"'{n}': shown_{n}" for n in files)
+                    + "} | to_json }}",
                     "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
                     "mode": "0600",
                 },
@@ -100,7 +108,7 @@ def rendered(tmp_path_factory):
     )
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, book],
-        cwd=ROOT, env={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+        cwd=ROOT, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -138,7 +146,9 @@ def test_its_own_credentials_are_where_tasks_look_where_it_runs_tasks(rendered, 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_it_knows_their_host_keys_by_what_ssh_asks_for(rendered, control):
-    lines = [line for line in rendered[control].known_hosts.splitlines() if line[:1] not in ("#", "")]
+    lines = [
+        line for line in rendered[control].known_hosts.splitlines() if line[:1] not in ("#", "")
+    ]
     assert lines == [
         f"2001:db8::1 ssh-ed25519 {KEY}",
         f"[2001:db8::2]:2222 ssh-ed25519 {KEY}",
@@ -155,7 +165,7 @@ def test_nodes_let_it_in_from_its_addresses_of_both_versions(rendered, control):
 
 
 def test_nothing_of_the_dag_repository_is_the_refresh_s():
-    """An inventory sets variables of role dag_sync for all hosts: none must reach this repository."""
+    """An inventory sets variables of role dag_sync for all hosts, which are not this one's."""
     tasks = yaml.safe_load((ROLE / "tasks/checkout.yml").read_text())
     (configure,) = [
         task
