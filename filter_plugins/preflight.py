@@ -112,6 +112,21 @@ def address_problems(
             )
 
 
+def host_key_problems(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Yield the nodes of Airflow that a control node could not know by their host keys."""
+    airflow = [*groups.get("scheduler", ()), *groups.get("worker", ())]
+    for host in dict.fromkeys(airflow if groups.get("control") else ()):
+        facts = hostvars[host].get("ansible_facts") or {}
+        # A host that has not answered has problems of its own.
+        if "all_ipv4_addresses" in facts and not facts.get("ssh_host_key_ed25519_public"):
+            yield (
+                f"{host}: it has no ed25519 host key, by which the control node would know it:"
+                " install openssh-server and run ssh-keygen -A, also where Ansible does without"
+            )
+
+
 def asked_by(host: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the other hosts that a host asks by their addresses, without those of services."""
     members = {group: list(groups.get(group, ())) for group in (*REACHED, "control")}
@@ -278,6 +293,7 @@ def preflight_problems(
             problems += url_problems(variable, str(url))
     problems += address_problems(hostvars, groups)
     problems += family_problems(hostvars, groups)
+    problems += host_key_problems(hostvars, groups)
     for url in values("dag_sync_repository"):
         problems += repository_problems(str(url))
     for sources in values("credentials_sources"):

@@ -20,6 +20,7 @@ FACTS = {
     "python": {"executable": "/usr/bin/python3", "version": {"major": 3, "minor": 11, "micro": 2}},
 }
 CANARY = "CANARY"
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIK6yDkCDdOEi8YtYjGWwhvZ9ahVzjNrDCwvHvLYQGZf"
 NOW = 1795000000.0
 
 
@@ -336,6 +337,7 @@ def at(address, *own):
     facts = {
         "all_ipv4_addresses": [one for one in own if ":" not in one],
         "all_ipv6_addresses": [one for one in own if ":" in one],
+        "ssh_host_key_ed25519_public": KEY,
     }
     return {"caspian_address": address, **({"facts": facts} if own else {})}
 
@@ -377,6 +379,18 @@ def test_the_address_of_a_control_node_that_nobody_has_to_reach():
 def test_where_the_control_node_is(control):
     hosts = {"s1": at("s1"), "w1": at("w1"), "c1": at("c1"), "d1": at("d1")}
     assert topology(hosts, control=control, metadata_db=["d1"], broker=["d1"]) == []
+
+
+def test_a_node_without_a_host_key():
+    """Ansible reaches this machine itself without ssh; the control node does not."""
+    keyless = at("w1", "192.0.2.2")
+    del keyless["facts"]["ssh_host_key_ed25519_public"]
+    hosts = {"s1": at("s1", "192.0.2.1"), "w1": keyless}
+    assert topology(hosts) == []
+    assert topology(hosts, control=["s1"]) == [
+        "w1: it has no ed25519 host key, by which the control node would know it: install"
+        " openssh-server and run ssh-keygen -A, also where Ansible does without"
+    ]
 
 
 def test_more_than_one_control_node():
