@@ -113,18 +113,16 @@ def address_problems(
 
 
 def host_key_problems(
-    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+    host: str, facts: Mapping[str, Any], groups: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    """Yield the nodes of Airflow that a control node could not know by their host keys."""
-    airflow = [*groups.get("scheduler", ()), *groups.get("worker", ())]
-    for host in dict.fromkeys(airflow if groups.get("control") else ()):
-        facts = hostvars[host].get("ansible_facts") or {}
-        # A host that has not answered has problems of its own.
-        if "all_ipv4_addresses" in facts and not facts.get("ssh_host_key_ed25519_public"):
-            yield (
-                f"{host}: it has no ed25519 host key, by which the control node would know it:"
-                " install openssh-server and run ssh-keygen -A, also where Ansible does without"
-            )
+    """Yield a problem where a control node could not know a node of Airflow by its host key."""
+    airflow = {*groups.get("scheduler", ()), *groups.get("worker", ())}
+    known = facts.get("ssh_host_key_ed25519_public") or not groups.get("control")
+    if host in airflow and not known:
+        yield (
+            "it has no ed25519 host key, by which the control node would know it: install"
+            " openssh-server and run ssh-keygen -A, also where Ansible does without"
+        )
 
 
 def asked_by(host: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -140,29 +138,25 @@ def asked_by(host: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def family_problems(
-    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+    host: str,
+    facts: Mapping[str, Any],
+    hostvars: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
 ) -> Iterator[str]:
-    """Yield which hosts have no address of the version of IP by which they are to ask others."""
-    for host in groups.get("all", ()):
-        try:
-            facts = node_facts.checked(hostvars[host].get("ansible_facts") or {})
-        except node_facts.FactError:
-            continue  # A problem of its own: see host_problems.
-        if "all_ipv4_addresses" not in facts:
-            continue
-        own = {address.version for address in addresses_of(facts)}
-        for version in {4, 6} - own:
-            lost = [
-                name
-                for name in asked_by(host, groups)
-                if (address := parse(str(hostvars[name].get("caspian_address"))))
-                and address.version == version
-            ]
-            if lost:
-                yield (
-                    f"{host}: it has no IPv{version} address, and {', '.join(lost)} can be reached"
-                    f" by IPv{version} alone (caspian_address)"
-                )
+    """Yield which hosts one cannot ask, since it has no address of their version of IP."""
+    own = {address.version for address in addresses_of(facts)}
+    for version in {4, 6} - own:
+        lost = [
+            name
+            for name in asked_by(host, groups)
+            if (address := parse(str(hostvars[name].get("caspian_address"))))
+            and address.version == version
+        ]
+        if lost:
+            yield (
+                f"it has no IPv{version} address, and {', '.join(lost)} can be reached by"
+                f" IPv{version} alone (caspian_address)"
+            )
 
 
 def service_problems(group: str, members: Sequence[str], given: Collection[str]) -> Iterator[str]:
@@ -292,14 +286,18 @@ def preflight_problems(
         for url in values(variable):
             problems += url_problems(variable, str(url))
     problems += address_problems(hostvars, groups)
-    problems += family_problems(hostvars, groups)
-    problems += host_key_problems(hostvars, groups)
     for url in values("dag_sync_repository"):
         problems += repository_problems(str(url))
     for sources in values("credentials_sources"):
         problems += source_problems(sources, groups)
     for host in hosts:
-        problems += [f"{host}: {problem}" for problem in host_problems(hostvars[host], now)]
+        found = list(host_problems(hostvars[host], now))
+        # Only a host that answers as it should can tell its addresses and key.
+        if not found:
+            facts = node_facts.checked(hostvars[host]["ansible_facts"])
+            found += family_problems(host, facts, hostvars, groups)
+            found += host_key_problems(host, facts, groups)
+        problems += [f"{host}: {problem}" for problem in found]
     return problems
 
 

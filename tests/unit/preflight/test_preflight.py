@@ -14,13 +14,16 @@ GROUPS = {
     "metadata_db": ["s1"],
     "broker": ["s1"],
 }
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIK6yDkCDdOEi8YtYjGWwhvZ9ahVzjNrDCwvHvLYQGZf"
 FACTS = {
     "distribution": "Debian",
     "distribution_major_version": "12",
     "python": {"executable": "/usr/bin/python3", "version": {"major": 3, "minor": 11, "micro": 2}},
+    "all_ipv4_addresses": ["198.51.100.1"],
+    "all_ipv6_addresses": ["fd00:ffff::1"],
+    "ssh_host_key_ed25519_public": KEY,
 }
 CANARY = "CANARY"
-KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIK6yDkCDdOEi8YtYjGWwhvZ9ahVzjNrDCwvHvLYQGZf"
 NOW = 1795000000.0
 
 
@@ -32,8 +35,9 @@ def stdout(measured, asked=NOW):
 
 def host(measured="0.4 30000 4000", facts=None, **variables):
     """Return a host's variables as the playbook's first two tasks leave them."""
+    told = {**FACTS, **(facts or {})}
     return {
-        "ansible_facts": {**FACTS, **(facts or {})},
+        "ansible_facts": {name: value for name, value in told.items() if value is not None},
         "__preflight_gathered": {"ansible_facts": {"there": "is something"}},
         "__preflight_measured": {"stdout": stdout(measured), "rc": 0},
         "caspian_secrets_dir": "/home/me/secrets",
@@ -337,7 +341,6 @@ def at(address, *own):
     facts = {
         "all_ipv4_addresses": [one for one in own if ":" not in one],
         "all_ipv6_addresses": [one for one in own if ":" in one],
-        "ssh_host_key_ed25519_public": KEY,
     }
     return {"caspian_address": address, **({"facts": facts} if own else {})}
 
@@ -384,7 +387,7 @@ def test_where_the_control_node_is(control):
 def test_a_node_without_a_host_key():
     """Ansible reaches this machine itself without ssh; the control node does not."""
     keyless = at("w1", "192.0.2.2")
-    del keyless["facts"]["ssh_host_key_ed25519_public"]
+    keyless["facts"]["ssh_host_key_ed25519_public"] = None
     hosts = {"s1": at("s1", "192.0.2.1"), "w1": keyless}
     assert topology(hosts) == []
     assert topology(hosts, control=["s1"]) == [
