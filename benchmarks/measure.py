@@ -221,7 +221,8 @@ def playbook(
     times.unlink(missing_ok=True)
     ended = run(
         label, "ansible-playbook", path, *arguments, watch=watch,
-        ANSIBLE_CALLBACK_PLUGINS=str(HERE / "callback"), ANSIBLE_CALLBACKS_ENABLED="times",
+        ANSIBLE_CALLBACK_PLUGINS=str(HERE / "callback"),
+        ANSIBLE_CALLBACKS_ENABLED="times,caspian.airflow.guard",
         BENCH_TIMES=str(times), **environment,
     )  # fmt: skip
     return parse_run(ended.seconds, times.read_text(), ended.cpu_seconds)

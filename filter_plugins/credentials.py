@@ -11,12 +11,15 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.module_utils import credential_format
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records as vault_records
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 _KEYS = ("name", "record", "hosts")
 # Who receives a source that does not say who.
 _DEFAULT_HOSTS = ("airflow",)
 # Ansible's group of all hosts, which the variable group_names leaves out.
 _EVERYWHERE = "all"
+# Characters of why a source has no credential.
+MAX_REASON = 1000
 
 
 def credential_source_problems(
@@ -139,7 +142,8 @@ def delivered(records: Any, sources: Iterable[dict[str, Any]], only: Any = ()) -
                 raise ValueError("the vault lookup returned no record")
             fetched["credentials"][name] = vault_records.credential(found[source["record"]])
         except ValueError as error:
-            fetched["problems"][name] = str(error)
+            # It may name what the vault calls a field.
+            fetched["problems"][name] = one_line(str(error), MAX_REASON)
     return fetched
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
 
 
 def health_problems(
@@ -20,26 +20,25 @@ def health_problems(
     Takes what ``systemctl is-active`` printed of the components' units, the report of
     ``python -m rax.airflow.health``, the node's name, and whether this is the node that the report
     was made on, to which the problems belong that name no host. Raises AnsibleFilterError when
-    there are not as many states as components.
+    there are not as many states as components, or what systemctl printed is no state.
     """
-    if len(states) != len(components):
-        raise AnsibleFilterError(
-            f"health_problems: systemctl told {len(states)} states"
-            f" of {len(components)} components of {host}"
-        )
+    try:
+        told = node_answers.unit_states(states, len(components))
+    except node_answers.AnswerError as error:
+        raise AnsibleFilterError(f"health_problems: {error} of {host}") from None
     problems = [
         {"component": component, "problem": f"its unit is {state}"}
-        for component, state in zip(components, states, strict=True)
+        for component, state in zip(components, told, strict=True)
         if state != "active"
     ]
     try:
-        reported = json.loads(report)["problems"]
-    except (ValueError, TypeError, KeyError):
+        reported = node_answers.health_report(report)
+    except node_answers.AnswerError as error:
         reported = [
             {
                 "host": "",
                 "component": "health",
-                "problem": "the check itself failed; its last words are below",
+                "problem": f"the check itself failed ({error}); its last words are below",
             }
         ]
     problems += [

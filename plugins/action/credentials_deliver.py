@@ -15,8 +15,9 @@ from ansible.utils.display import Display
 from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     credential_set,
 )
-from ansible_collections.caspian.airflow.plugins.plugin_utils import refresh_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
 from ansible_collections.caspian.airflow.plugins.plugin_utils.pipelined import PipelinedAction
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 MODULE = "caspian.airflow.credential_files"
 # So many names are shown of one kind of change.
@@ -48,14 +49,22 @@ class ActionModule(PipelinedAction):
         )
         # The module's arguments: what they hide is decided here, not by each callback.
         result.pop("invocation", None)
-        if changes := refresh_report.changes(result):
-            Display().display(f"{host}: {_in_words(changes)}")
+        # Which sources have a problem, the vault says and no node.
+        result.pop("problems", None)
+        try:
+            told = node_answers.delivered(result)
+        except node_answers.AnswerError as error:
+            raise AnsibleActionFail(f"The answer of {host} cannot be used: {error}.") from None
+        result.update(told)
+        told.pop("summary", None)
+        if told:
+            Display().display(f"{host}: {_in_words(told)}")
         if mine["problems"] and not result.get("failed"):
             kept = result.get("kept", [])
             result["failed"] = True
             result["problems"] = mine["problems"]
             result["msg"] = "\n".join(
-                f"{name}: {reason}; {_LAST_GOOD[name in kept]}."
+                f"{name}: {one_line(reason, node_answers.MAX_TEXT)}; {_LAST_GOOD[name in kept]}."
                 for name, reason in mine["problems"].items()
             )
         return result

@@ -25,7 +25,8 @@ from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     received,
 )
 from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
-from ansible_collections.caspian.airflow.plugins.plugin_utils import node_facts
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers, node_facts
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 
 class ActionModule(ActionBase):
@@ -105,7 +106,8 @@ class ActionModule(ActionBase):
             # Words of someone else's code may quote anything.
             reason = f"{vault} failed with {type(error).__name__}."
         raise AnsibleActionFail(
-            f"The vault gave nothing, so no credential was changed on any node. {reason}"
+            "The vault gave nothing, so no credential was changed on any node."
+            f" {one_line(reason, node_answers.MAX_TEXT)}"
         ) from None
 
 

@@ -8,6 +8,9 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
+
 
 def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> dict[str, Any]:
     """Return what became of a refresh, from the variables of all hosts; it holds no value.
@@ -24,34 +27,52 @@ def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> di
         "hosts": {},
     }
     for host in places:
-        fetched = hosts[host].get("__credentials_fetched") or {}
-        delivered = hosts[host].get("__credentials_delivered") or {}
+        fetched = _registered(hosts[host], "__credentials_fetched")
+        delivered = _registered(hosts[host], "__credentials_delivered")
         result["started_at"] = result["started_at"] or fetched.get("started_at")
         if fetched.get("failed"):
-            result["vault_error"] = fetched.get("msg") or "it gave no reason"
-        problems = delivered.get("problems") or {}
-        result["problems"] |= problems
-        result["hosts"][host] = _outcome(delivered, published="summary" in delivered)
+            result["vault_error"] = _reason(fetched) or "it gave no reason"
+        result["problems"] |= _problems(delivered)
+        result["hosts"][host] = _outcome(delivered)
     return result
 
 
-def changes(published: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names in what the module credential_files returns, by kind of change."""
-    kinds = ("added", "updated", "repaired", "removed", "kept", "layout", "notified")
-    return {kind: list(published[kind]) for kind in kinds if published.get(kind)}
+def _registered(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = variables.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
-def _outcome(delivered: Mapping[str, Any], *, published: bool) -> dict[str, Any]:
+def _reason(result: Mapping[str, Any]) -> str:
+    return _text(result.get("msg") or "")
+
+
+def _text(value: Any) -> str:
+    return one_line(text_of(value), node_answers.MAX_TEXT)
+
+
+def _problems(delivered: Mapping[str, Any]) -> dict[str, str]:
+    """Return why sources were not fetched, which the controller has found and no node says."""
+    problems = delivered.get("problems")
+    if not isinstance(problems, Mapping):
+        return {}
+    return {_text(name): _text(reason) for name, reason in problems.items()}
+
+
+def _outcome(delivered: Mapping[str, Any]) -> dict[str, Any]:
     if not delivered or delivered.get("skipped"):
-        state = "not_reached"
-    elif delivered.get("unreachable"):
-        state = "unreachable"
-    else:
-        state = "delivered" if published else "failed"
-    wrong = delivered.get("failed") or state == "unreachable"
-    return {
-        "state": state,
-        "error": delivered.get("msg") if wrong else None,
-        "summary": delivered.get("summary") if published else None,
-        "changes": changes(delivered) if published else {},
-    }
+        return _host("not_reached")
+    if delivered.get("unreachable"):
+        return _host("unreachable", _reason(delivered))
+    try:
+        told = node_answers.delivered(delivered)
+    except node_answers.AnswerError as error:
+        return _host("failed", f"its answer cannot be used: {error}")
+    summary = told.pop("summary", None)
+    error = _reason(delivered) if delivered.get("failed") else None
+    if summary is None:
+        return _host("failed", error or "it did not say what it has")
+    return {"state": "delivered", "error": error, "summary": summary, "changes": told}
+
+
+def _host(state: str, error: str | None = None) -> dict[str, Any]:
+    return {"state": state, "error": error, "summary": None, "changes": {}}

@@ -34,7 +34,7 @@ def names_of(kind, tree):
     return {path.stem for path in tree.glob(f"plugins/{folder}/*.py")}
 
 
-@pytest.mark.parametrize("kind", ["filter", "lookup", "module", "role"])
+@pytest.mark.parametrize("kind", ["callback", "filter", "lookup", "module", "role"])
 def test_ansible_doc_shows(kind, repository):
     names = {f"{COLLECTION}.{name}" for name in names_of(kind, repository)}
     assert names

@@ -12,6 +12,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import printable a
 from rax import _printable as library
 
 ROOT = Path(__file__).resolve().parents[2]
+GUARD = "callbacks_enabled = caspian.airflow.guard"
 ALL = [chr(code) for code in range(sys.maxunicode + 1)]
 
 
@@ -34,6 +35,14 @@ def test_every_character_is_shown_alike(other):
     text = "".join(ALL)
     assert other.printable(text) == library.printable(text)
     assert other.printable(text, lines=True) == library.printable(text, lines=True)
+
+
+def test_every_configuration_of_ansible_names_the_guard(repository):
+    """Without it, ansible-core prints a node's warnings, errors and diffs as they come."""
+    files = repository.glob("ansible.cfg", "**/ansible.cfg", "**/ansible.cfg.j2")
+    lines = {str(path): repository.text(path).splitlines() for path in files}
+    assert lines
+    assert [path for path in lines if GUARD not in lines[path]] == []
 
 
 def test_lines_are_cut_alike(other):

@@ -1,0 +1,124 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands between a node and Ansible's own output and process.
+
+ansible-core 2.19 prints a module's warnings, deprecations, errors and diffs as they come, escape
+sequences included, and takes statistics out of any result in the process of all hosts, which a
+wrong type ends. Neither has a plugin of its own to be put right in: all that is printed passes
+Display.display and Display._log, all that a module returns passes ActionBase._parse_returned_data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.display import Display
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, printable
+
+# A colour of Ansible's own.
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_MARK = "_caspian_guarded"
+
+
+class Shown(str):
+    """A text of several lines that was made printable and has Ansible's colours in it since."""
+
+    __slots__ = ()
+
+
+def install(display: Display) -> None:
+    """Guard this process and those that it forks; once."""
+    if hasattr(display, _MARK):
+        return
+    setattr(display, _MARK, True)
+    _guard_display(display)
+    _guard_diffs()
+    _guard_results()
+
+
+def shown(message: str) -> str:
+    """Return what may be printed of a message: its first line begins where Ansible's lines do.
+
+    Others are indented, since a node could tell in them of another one. A banner has an empty line
+    before it.
+    """
+    text = printable(message.replace("\r\n", "\n"), lines=True)
+    first, *rest = text.split("\n")
+    if not rest or not first:
+        return text
+    return "\n".join([first, *(f"  {line}" if line[:1].strip() else line for line in rest)])
+
+
+def _guard_display(display: Display) -> None:
+    # Bound methods; in a forked process they hand the text to the main one, which is guarded too.
+    show, log = display.display, display._log
+
+    def guarded_show(msg: Any, *args: Any, **options: Any) -> None:
+        if isinstance(msg, Shown) or not isinstance(msg, str):
+            show(msg, *args, **options)
+        elif options.get("screen_only"):
+            # The recap: names of the inventory and numbers, in colours.
+            parts = _COLOUR.split(msg)
+            parts[::2] = [shown(part) for part in parts[::2]]
+            show("".join(parts), *args, **options)
+        else:
+            show(shown(msg), *args, **options)
+
+    def guarded_log(msg: Any, *args: Any, **options: Any) -> None:
+        log(shown(msg) if isinstance(msg, str) else msg, *args, **options)
+
+    display.display, display._log = guarded_show, guarded_log  # type: ignore[method-assign]
+
+
+def _guard_diffs() -> None:
+    render = CallbackBase._get_diff
+
+    def guarded_diff(self: CallbackBase, difflist: Any) -> str:
+        diffs = difflist if isinstance(difflist, list) else [difflist]
+        return Shown(render(self, [_diff(diff) for diff in diffs]))
+
+    CallbackBase._get_diff = guarded_diff  # type: ignore[method-assign]
+
+
+def _diff(diff: dict[str, Any]) -> dict[str, Any]:
+    """Return a diff of printable texts, whose lines cannot be taken for Ansible's."""
+    clean = _each_text(diff, lambda text: printable(text, lines=True))
+    for key in ("before_header", "after_header"):
+        if isinstance(clean.get(key), str):
+            clean[key] = one_line(clean[key])
+    if isinstance(clean.get("prepared"), str):
+        clean["prepared"] = "".join(
+            f"  {line}" for line in clean["prepared"].splitlines(keepends=True)
+        )
+    return clean
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {_each_text(key, change): _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_text(item, change) for item in value]
+    return value
+
+
+def _guard_results() -> None:
+    parse = ActionBase._parse_returned_data
+
+    def guarded_parse(self: ActionBase, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            result = parse(self, *args, **options)
+            node_answers.module_result(result)
+        except (RecursionError, node_answers.AnswerError) as error:
+            problem = error if isinstance(error, ValueError) else "it is nested too deeply"
+            raise AnsibleError(f"The module's answer cannot be used: {problem}.") from None
+        return result
+
+    ActionBase._parse_returned_data = guarded_parse  # type: ignore[method-assign]
