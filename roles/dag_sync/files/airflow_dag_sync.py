@@ -56,7 +56,8 @@ exit codes:
 SAY_AGAIN_SECONDS = 3600
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 NAMED = 5  # paths in a message; of more it says how many
-LONGEST_LINE = 2000  # characters
+LONGEST_LINE, LONGEST_REASON = 2000, 400  # characters
+LATEST = 2**37  # seconds; later than that is no year of four digits
 # As in rax._printable, which this program cannot import: what is invisible, and half an escape.
 INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0"
 HIDDEN = re.compile(f"[{INVISIBLE}\U000e0100-\U000e01ef]")
@@ -97,7 +98,7 @@ class SyncError(Exception):
 
     def __init__(self, message: str) -> None:
         """Mask what may be a password or token in a URL."""
-        super().__init__(USERINFO.sub("***@", message))
+        super().__init__(without_userinfo(message))
 
     @property
     def told(self) -> str:
@@ -431,9 +432,14 @@ def https_configuration(settings: Settings) -> Iterator[str]:
 
 def reason(errors: str) -> str:
     """Pick from git's and ssh's messages the lines that say why, as one line."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [line.strip() for line in without_userinfo(errors).splitlines() if line.strip()]
     telling = [line for line in lines if not BOILERPLATE.match(line)] or lines
-    return "; ".join(telling[-2:])[:400]
+    return one_line("; ".join(telling[-2:]), LONGEST_REASON)
+
+
+def without_userinfo(text: str) -> str:
+    """Mask what may be a password or token in a URL, which a cut would leave without its @."""
+    return USERINFO.sub("***@", text)
 
 
 def names_in(listing: str) -> list[str]:
@@ -544,7 +550,10 @@ class Repository:
             output = self.git("ls-remote", "--sort=version:refname", *options, *where)
         except GitError as error:
             raise UnreachableError(f"{self.url} cannot be read: {error}") from None
-        return {name: sha for sha, name in (line.split("\t") for line in output.splitlines())}
+        refs = [line.split("\t", 1) for line in output.splitlines() if "\t" in line]
+        if odd := next((sha for sha, _ in refs if not FULL_SHA.fullmatch(sha)), None):
+            raise UnreachableError(f"{self.url} names {odd[:80]!r}, which is no sha-1")
+        return {name: sha for sha, name in refs}
 
     # What is fetched
 
@@ -911,13 +920,13 @@ class Gate:
                     output=file.fileno(),
                 )
                 file.seek(max(0, file.tell() - 2000))
-                told = file.read().decode(errors="surrogateescape")
+                told = without_userinfo(file.read().decode(errors="surrogateescape"))
         finally:
             output.unlink(missing_ok=True)
         if done.returncode:
             last = "; ".join(line.strip() for line in told.splitlines()[-NAMED:] if line.strip())
             what = f"{command[0]} ended with {done.returncode}"
-            raise BlockedError(release.name, f"{what}: {last[-400:]}" if last else what)
+            raise BlockedError(release.name, f"{what}: {last[-LONGEST_REASON:]}" if last else what)
 
     def environment(self, release: Path) -> dict[str, str]:
         """Give a check nothing of this program's own."""
@@ -1055,7 +1064,9 @@ class State:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             values = {}
-        self.values = values if isinstance(values, dict) else {}
+        values = values if isinstance(values, dict) else {}
+        # Whoever has that account may have written anything: what is malformed is as good as lost.
+        self.values = {key: value for key, value in values.items() if is_remembered(key, value)}
         self.saved = dict(self.values)
 
     def __getitem__(self, key: str):
@@ -1089,6 +1100,42 @@ class State:
         self.saved = dict(self.values)
 
 
+def is_remembered(key: str, value: object) -> bool:
+    """Whether a value of the state's file is of the form that `State.save` writes."""
+    match key, value:
+        case "seen" | "previous" | "pinned", sha:
+            return is_sha(sha)
+        case "code" | "failures" | "repairs", int(number):
+            return 0 <= number < LATEST
+        case "error", {"message": str(), "since": since, "said": said}:
+            return is_time(since) and is_time(said)
+        case "blocked", {"sha": sha, "reason": str(), "since": since, "terms": list()}:
+            return is_sha(sha) and is_time(since)
+        case "releases", dict(releases):
+            return all(is_sha(sha) and is_known(known) for sha, known in releases.items())
+    return False
+
+
+def is_known(release: object) -> bool:
+    """Whether this is what the state has of a release: tree, stamp, signed, gate."""
+    match release:
+        case {"tree": tree} if not is_sha(tree):
+            return False
+        case {"signed": signed} if not (isinstance(signed, list) and len(signed) == 2):
+            return False
+    return isinstance(release, dict)
+
+
+def is_sha(value: object) -> bool:
+    """Whether this is the full name of a commit or a tree."""
+    return isinstance(value, str) and FULL_SHA.fullmatch(value) is not None
+
+
+def is_time(value: object) -> bool:
+    """Whether this is a time that can be written."""
+    return isinstance(value, int | float) and 0 <= value < LATEST
+
+
 class Node:
     """The releases of this host."""
 
@@ -1109,7 +1156,7 @@ class Node:
 
     def has_release(self, sha: str) -> bool:
         """Whether a release is complete: it has its name only then."""
-        return (self.releases / sha).is_dir()
+        return is_sha(sha) and (self.releases / sha).is_dir()
 
     def published(self) -> str | None:
         """Return the sha that readers get; None where the link leads to no whole release."""
@@ -1121,7 +1168,8 @@ class Node:
             if error.errno != errno.EINVAL:
                 raise
             raise MisconfiguredError(f"{self.link} is not a link: move it away") from None
-        return target.name if target == self.target(target.name) and self.link.is_dir() else None
+        whole = is_sha(target.name) and target == self.target(target.name)
+        return target.name if whole and self.link.is_dir() else None
 
     def target(self, sha: str) -> Path:
         """Return what the link holds: relative, so that the whole may be mounted elsewhere."""
@@ -1189,8 +1237,10 @@ class Node:
                 name = f"airflow_dag_sync_{name}"
                 lines += [f"# TYPE {name} {kind}", f"{name} {value}"]
         labels = {"published": published, "seen": self.state["seen"], "ref": self.settings.ref}
-        # A ref may hold a quotation mark, and no backslash.
-        quoted = {key: (value or "").replace('"', '\\"') for key, value in labels.items()}
+        quoted = {
+            key: one_line(value or "").replace("\\", "\\\\").replace('"', '\\"')
+            for key, value in labels.items()
+        }
         text = ",".join(f'{key}="{value}"' for key, value in quoted.items())
         lines += ["# TYPE airflow_dag_sync_info gauge", f"airflow_dag_sync_info{{{text}}} 1"]
         file = Path(self.settings.metrics_file)

@@ -23,11 +23,15 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
+from rax._printable import one_line
 from rax.airflow.pinned_releases import PinnedReleases
 from rax.airflow.release_lock import SHA, ReleaseLock
 from rax.errors import RaxError, ReleaseNotFoundError
 
 log = logging.getLogger(__name__)
+
+# Characters in a message.
+_LONGEST_VERSION, _LONGEST_OUTCOME = 100, 500
 
 
 class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here when types are checked
@@ -86,7 +90,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         """The folder that is searched for DAGs: configs and tests are outside of it."""
         if self._release is not None:
             return self._release / "dags"
-        return (self._releases / self.version if self.version else self._link).resolve() / "dags"
+        return (self._named(self.version) if self.version else self._link.resolve()) / "dags"
 
     def _follow(self) -> None:
         release = self._published()
@@ -98,13 +102,22 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         _enter(release, following=True)
 
     def _pin(self, version: str) -> None:
-        release = self._releases.resolve() / version
+        release = self._named(version)
         if not self._hold(release):
             self._fetch(release)
         # Releases are kept by when they were used last.
         with contextlib.suppress(OSError):
             os.utime(release)
         _enter(release, following=False)
+
+    def _named(self, version: str) -> Path:
+        """Return the release of a version, which is a commit's name and no path."""
+        if not SHA.fullmatch(version):
+            raise ReleaseNotFoundError(
+                f"release {one_line(version, _LONGEST_VERSION)} of bundle {self.name} is not on"
+                f" {socket.gethostname()}: this is not the full sha of a commit"
+            )
+        return self._releases.resolve() / version
 
     def _published(self) -> Path:
         release = self._link.resolve()
@@ -126,8 +139,6 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
 
     def _fetch(self, release: Path) -> None:
         problem = f"release {release.name} of bundle {self.name} is not on {socket.gethostname()}"
-        if not SHA.fullmatch(release.name):
-            raise ReleaseNotFoundError(f"{problem}: this is not the full sha of a commit")
         log.info("Fetching release %s with %s", release.name, self._sync_command)
         failed, outcome = _run([self._sync_command, "fetch", release.name], self._fetch_timeout)
         if not self._hold(release):
@@ -154,7 +165,8 @@ def _run(command: list[str], timeout: float) -> tuple[bool, str]:
         return True, f"{command[0]}: {error.strerror}"
     except subprocess.TimeoutExpired:
         return True, f"{command[0]} took longer than {timeout:g} s"
-    last = (process.stdout.strip().rpartition("\n")[2] or "no output")[:500]
+    last = process.stdout.strip().rpartition("\n")[2] or "no output"
+    last = one_line(last, _LONGEST_OUTCOME)
     if process.returncode == 0:
         return False, last
     return True, f"{command[0]} exited with {process.returncode}: {last}"
