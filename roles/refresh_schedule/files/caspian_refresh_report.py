@@ -44,7 +44,8 @@ LOCK_SECONDS = 5.0
 LARGEST_FILE = 64 * 2**20
 # In a summary and in the alert's details.
 FEW, MANY = 5, 100
-LONGEST_REASON = 300
+LONGEST_LINE = 4000
+LONGEST_REASON, SHORT_REASON = 300, 120
 # Whether PagerDuty has an incident of ours: not sure after a try whose end we don't know.
 NONE, UNSURE, OPEN = "none", "unsure", "open"
 
@@ -152,7 +153,7 @@ def parse_report(document: Any) -> Report:
     problems = top.get("problems", dict)
     hosts = top.get("hosts", dict)
     return Report(
-        identity=f"{top.values.get('started_at')}/{top.values.get('ended_at')}"[:100],
+        identity=one_line(f"{top.values.get('started_at')}/{top.values.get('ended_at')}", 100),
         # A run that ended before its first step has no start.
         started=top.time("started_at", optional=True),
         ended=top.time("ended_at"),
@@ -174,16 +175,29 @@ def parse_host(host: Fields) -> Host:
     counts = oldest = None
     if host.get("summary", dict, optional=True) is not None:
         summary = Fields(host.values["summary"], f"{host.name}.summary")
-        counts = {name: summary.get(name, int) for name in SOURCE_STATES}
+        given = {name: summary.get(name, int, optional=True) for name in SOURCE_STATES}
+        counts = {name: number for name, number in given.items() if number is not None}
         oldest = summary.time("oldest_last_good_at", optional=True)
     return Host(state, host.text("error"), counts, oldest)
 
 
-def one_line(text: str) -> str:
-    """Return a text for one line of a log: no control characters, no lone surrogates, not long."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    short = " ".join(printable.split())
-    return short if len(short) <= LONGEST_REASON else f"{short[: LONGEST_REASON - 1]}…"
+def one_line(text: str, length: int = LONGEST_REASON) -> str:
+    """Return a text for one line of a log or an alert, with nothing in it that is not shown."""
+    try:
+        from rax import _printable
+    except ImportError:
+        # Only where it was not installed as the role does it.
+        return ascii(" ".join(text.split()))[1:-1][:length]
+    return _printable.one_line(text, length)
+
+
+def without_secrets(document: Any) -> Any:
+    """Return what was read with *** for this host's secrets, before any of it is cut."""
+    try:
+        from rax.alerting import _secrets
+    except ImportError:
+        return document
+    return _secrets.hide(document)
 
 
 # How the run ended
@@ -204,7 +218,7 @@ def judge(path: Path, state: State, environment: Mapping[str, str]) -> Outcome:
     try:
         if (document := read_json(path)) is None:
             absent = f"it left no report at {path}"
-        elif (found := parse_report(document)).identity == state.report:
+        elif (found := parse_report(without_secrets(document))).identity == state.report:
             absent = f"{path} is the report of an earlier run"
         else:
             report = found
@@ -273,7 +287,7 @@ def report_problems(report: Report) -> Iterator[str]:
     missing = {
         name: f"{host.counts['missing']} sources"
         for name, host in report.hosts.items()
-        if host.counts and host.counts["missing"]
+        if host.counts and host.counts.get("missing")
     }
     if missing and not report.problems and not report.vault_error:
         yield f"{count(missing, 'host')} without a file of some sources: {listed(missing)}"
@@ -287,7 +301,8 @@ def count(items: Mapping[str, str], noun: str) -> str:
 def listed(items: Mapping[str, str]) -> str:
     """Name the first few with their reasons, shortly."""
     few = [
-        f"{name} ({reason[:120]})" if reason else name for name, reason in sorted(items.items())
+        f"{name} ({one_line(reason, SHORT_REASON)})" if reason else name
+        for name, reason in sorted(items.items())
     ][:FEW]
     more = f" and {len(items) - FEW} more" if len(items) > FEW else ""
     return f"{', '.join(few)}{more}"
@@ -499,7 +514,7 @@ def summary(outcome: Outcome, state: State, source: str) -> str:
     text = f"Credentials refresh on {source} failed{runs}: {'; '.join(outcome.problems)}"
     # What is left of PagerDuty's 1024 for the reasons.
     room = 1024 - len(ending)
-    return (text if len(text) <= room else f"{text[: room - 1]}…") + ending
+    return one_line(text, room) + ending
 
 
 def details(outcome: Outcome, state: State, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -664,12 +679,12 @@ def print_outcome(outcome: Outcome, state: State, told: str) -> None:
         text = f"the refresh failed ({state.failures} in a row): {'; '.join(outcome.problems)}"
     else:
         text = "the refresh was good"
-    sys.stdout.write(f"{text}{f'; {told}' if told else ''}\n")
+    sys.stdout.write(f"{one_line(text, LONGEST_LINE)}{f'; {told}' if told else ''}\n")
 
 
 def complain(text: str) -> None:
     """Write a line for the journal about this program itself."""
-    sys.stderr.write(f"caspian_refresh_report: {text}\n")
+    sys.stderr.write(f"caspian_refresh_report: {one_line(text, LONGEST_LINE)}\n")
 
 
 def main(arguments: Iterable[str]) -> None:

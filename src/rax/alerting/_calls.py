@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Self
 
+from rax._printable import one_line
 from rax.alerting._deadline import Deadline, NoThreadError, run_within
 from rax.alerting._events import Event, shown
 from rax.alerting._folder import DamagedError
@@ -18,6 +19,8 @@ from rax.errors import AlertError
 
 LIMIT = 20.0
 _SHORTEST, _LONGEST = 0.1, 3600.0
+# Characters of a line of the log.
+_LONGEST_NOTE = 2000
 
 State = Literal["sent", "spooled", "refused", "lost", "off"]
 Note = tuple[int, str]
@@ -165,7 +168,7 @@ class Call:
         # The handlers of a log are anybody's.
         with contextlib.suppress(Exception):
             for level, text in [*self._notes, *self._last_note(outcome)]:
-                _logger.log(level, "%s", text)
+                _logger.log(level, "%s", one_line(text, _LONGEST_NOTE))
         return outcome
 
     def _await(self, limit: float) -> Outcome:
@@ -326,7 +329,7 @@ def flush(limit: object) -> Flushed:
 
     late = _in_thread(seconds(limit, notes), work)
     for level, text in list(notes):
-        _logger.log(level, "%s", text)
+        _logger.log(level, "%s", one_line(text, _LONGEST_NOTE))
     # Not the thread's own error, whose frames have held the routing key.
     if problems:
         raise AlertError(problems[0])

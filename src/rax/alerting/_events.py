@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from rax._printable import one_line, printable
+from rax.alerting import _plain
 from rax.alerting._plain import LONGEST_TEXT, Plain, as_json, cut, cut_text, text_of
 from rax.alerting._secrets import hide
 from rax.errors import AlertError
@@ -30,6 +32,7 @@ _BODY = 500_000
 # Ours: links, whose addresses can't be cut, and the length of one.
 _LINKS = 10
 _ADDRESS = 500
+_LINK_TEXT = 100
 
 
 def trigger_event(
@@ -82,11 +85,17 @@ def trigger_event(
     texts |= {"links": linked, "custom_details": given}
     # Not its names, which may be words that are passwords, too.
     hidden, mended, hidden_key = hide([list(texts.values()), mended, key])
-    texts = dict(zip(texts, hidden, strict=True))
+    texts = {
+        name: one_line(text) if isinstance(text, str) else _plain.shown(text)
+        for name, text in zip(texts, hidden, strict=True)
+    }
+    mended = [one_line(what) for what in mended]
     key = key if isinstance(key, PublicKey) else hidden_key
     event: Event = {"event_action": "trigger", "dedup_key": _short_key(key)}
     if linked := texts.pop("links"):
-        event["links"] = [{"href": href, "text": text} for text, href in linked.items()]
+        event["links"] = [
+            {"href": href, "text": one_line(text, _LINK_TEXT)} for text, href in linked.items()
+        ]
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     event["payload"] = _fit({**texts, "severity": severity, "timestamp": now})
     return event, mended
@@ -118,7 +127,7 @@ def shown(event: Event) -> str:
     """Return a line for a log."""
     summary = event.get("payload", {}).get("summary", "")
     text = f"{event['event_action']} of {event['dedup_key']!r}{f': {summary}' if summary else ''}"
-    return cut_text("".join(c if c.isprintable() else " " for c in text), 300)
+    return one_line(text, 300)
 
 
 def _given_key(value: object) -> str:
@@ -148,7 +157,7 @@ def _links(links: object) -> tuple[dict[str, str], object]:
         and len(href) <= _ADDRESS
         and text.strip()
     }
-    good = {cut_text(text, 100): href for text, href in list(good.items())[:_LINKS]}
+    good = dict(list(good.items())[:_LINKS])
     return good, {text: href for text, href in links.items() if href not in good.values()}
 
 
@@ -173,6 +182,8 @@ def _fit(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _short_key(key: str) -> str:
     """Return a key that PagerDuty takes; long ones that differ stay different."""
+    # Blanks count: keys that differ are of different incidents.
+    key = printable(key)
     if len(key) <= _DEDUP_KEY:
         return key
     return f"{key[: _DEDUP_KEY - 17]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

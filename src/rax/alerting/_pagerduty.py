@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from rax._printable import one_line
 from rax.alerting._deadline import Deadline
 from rax.alerting._events import Event
-from rax.alerting._plain import cut_text
 from rax.alerting._secrets import masked, read_credential, spelled
 from rax.credentials import Credential, list_credentials
 from rax.errors import AlertError, CredentialNotFoundError, RaxError, UnreadableCredentialError
@@ -177,7 +177,7 @@ class Client:
         return kind(self._shown(f"{self._host} answered {status}{said}"))
 
     def _shown(self, text: str) -> str:
-        return cut_text(str(masked(text, self._secrets)), _LONGEST_MESSAGE)
+        return one_line(str(masked(text, self._secrets)), _LONGEST_MESSAGE)
 
     def _on_request(self, request: Any) -> None:
         request.extensions = {**request.extensions, "trace": self._on_step}

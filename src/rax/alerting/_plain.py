@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rax._printable import printable
 from rax.credentials import Credential
 
 # Characters of a text, levels, and bytes of it all, which are more than an event may have. A few
@@ -66,7 +67,7 @@ def text_of(value: object) -> str:
     """Return the text of anything; a lone surrogate in it could not be sent."""
     try:
         text = repr(value) if isinstance(value, bytes) else str(value)
-        # Longer than what is sent of it, so that no half of a secret is left at the end.
+        # Longer than what is sent of it. Who masks it masks the half of a secret at its end, too.
         return text[: 2 * LONGEST_TEXT].encode("utf-8", "replace").decode()
     except Exception:
         return f"a {type(value).__name__} that cannot be shown"
@@ -75,6 +76,17 @@ def text_of(value: object) -> str:
 def as_json(value: Any) -> str:
     """Return the text of what JSON can hold."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def shown(value: Any) -> Any:
+    """Return what JSON can hold with nothing in its texts that steers a terminal; lines stay."""
+    if isinstance(value, str):
+        return printable(value, lines=True)
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    return value
 
 
 def cut(value: Any, width: int) -> Any:

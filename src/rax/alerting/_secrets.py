@@ -8,6 +8,7 @@ from typing import Any
 
 from rax import _credential_files, _masking
 from rax._masking import secret_values, spellings
+from rax.alerting._cut_secrets import MASK, without_parts
 from rax.alerting._plain import as_json
 from rax.credentials import Credential
 from rax.errors import RaxError
@@ -46,7 +47,7 @@ def spelled(credentials: Iterable[Credential]) -> list[str]:
 
 
 def masked(value: Any, secrets: list[str]) -> Any:
-    """Return what JSON can hold with *** for each of the secrets."""
+    """Return what JSON can hold with *** for the secrets, and for what a cut has left of one."""
     if isinstance(value, dict):
         return {masked(key, secrets): masked(item, secrets) for key, item in value.items()}
     if isinstance(value, list):
@@ -55,7 +56,8 @@ def masked(value: Any, secrets: list[str]) -> Any:
         return value
     text = str(value)
     for secret in secrets:
-        text = text.replace(secret, "***")
+        text = text.replace(secret, MASK)
+    text = without_parts(text, secrets)
     return value if text == str(value) else text
 
 
@@ -68,13 +70,14 @@ def _credentials() -> Iterator[Credential]:
 
 
 def _occurring(secrets: list[str], text: str) -> list[str]:
-    """Return those that occur at all: thousands are looked for in one pass, by how they begin."""
+    """Return those that may occur: thousands are looked for in one pass, by beginning and end."""
     escaped = {secret: as_json(secret)[1:-1] for secret in secrets}
-    begins = {form[:_SHORTEST] for form in escaped.values()}
+    ends = {secret: (form[:_SHORTEST], form[-_SHORTEST:]) for secret, form in escaped.items()}
+    wanted = {end for pair in ends.values() for end in pair}
     seen = {
-        begin for index in range(len(text)) if (begin := text[index : index + _SHORTEST]) in begins
+        part for index in range(len(text)) if (part := text[index : index + _SHORTEST]) in wanted
     }
-    return [secret for secret, form in escaped.items() if form[:_SHORTEST] in seen and form in text]
+    return [secret for secret, pair in ends.items() if not seen.isdisjoint(pair)]
 
 
 def _redacted(value: Any) -> Any:

@@ -322,7 +322,7 @@ def test_odd_names_stay_one_line_and_are_escaped(control, capsys):
     output = capsys.readouterr().out
     assert output.count("\n") == 1
     assert output.rstrip("\n").isprintable()
-    assert control.metrics['host_delivered{host=a"b\\c d [31m}'] == 1
+    assert control.metrics['host_delivered{host=a"b\\c d\\x1b[31m}'] == 1
 
 
 def test_a_report_without_a_start_has_no_duration(control):
