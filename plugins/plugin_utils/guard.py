@@ -73,7 +73,7 @@ def _guard_display(display: Display) -> None:
     def guarded_log(msg: Any, *args: Any, **options: Any) -> None:
         log(shown(msg) if isinstance(msg, str) else msg, *args, **options)
 
-    display.display, display._log = guarded_show, guarded_log  # type: ignore[method-assign]
+    display.display, display._log = guarded_show, guarded_log
 
 
 def _guard_diffs() -> None:
@@ -83,7 +83,7 @@ def _guard_diffs() -> None:
         diffs = difflist if isinstance(difflist, list) else [difflist]
         return Shown(render(self, [_diff(diff) for diff in diffs]))
 
-    CallbackBase._get_diff = guarded_diff  # type: ignore[method-assign]
+    CallbackBase._get_diff = guarded_diff
 
 
 def _diff(diff: dict[str, Any]) -> dict[str, Any]:
@@ -121,4 +121,4 @@ def _guard_results() -> None:
             raise AnsibleError(f"The module's answer cannot be used: {problem}.") from None
         return result
 
-    ActionBase._parse_returned_data = guarded_parse  # type: ignore[method-assign]
+    ActionBase._parse_returned_data = guarded_parse

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rax._file_identity import Identity, identity, is_settled
+from rax._printable import one_line
 from rax.errors import RaxError, StaleCredentialError, StaleCredentialWarning
 
 MAX_AGE = "RAX_CREDENTIALS_MAX_AGE"
@@ -21,6 +22,7 @@ STALE = "RAX_CREDENTIALS_STALE"
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_LONGEST_REASON = 500
 # A clock that is put right steps back by less; more is a wrong clock, or a wrong time.
 _CLOCK_STEP_SECONDS = 60
 
@@ -112,7 +114,7 @@ def _source(path: Path, name: str) -> _Source:
     if source is None:
         return _Source(None, f"{path} does not have it")
     good_at, said = source.get("last_good_at"), source.get("error")
-    reason = said if isinstance(said, str) else ""
+    reason = one_line(said, _LONGEST_REASON) if isinstance(said, str) else ""
     if good_at is None:
         return _Source(None, reason or f"{path} says that it never was")
     if not isinstance(good_at, str) or not _TIME.fullmatch(good_at):

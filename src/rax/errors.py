@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors of rax: one root; they name file, source or key, never a value."""
 
+from rax._printable import printable
+
 
 class RaxError(Exception):
     """The root of every error that rax raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message fit to be shown: it may quote a name or an answer of anybody."""
+        return printable(super().__str__(), lines=True)
 
 
 class CredentialNotFoundError(RaxError):

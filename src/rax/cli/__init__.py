@@ -39,6 +39,7 @@ exit codes:
   130  interrupted
 """
 FAILED = 3
+_LONGEST_PROBLEM = 4000
 _INTERRUPTED = 130
 # What a shell says of a program that SIGPIPE has ended.
 _BROKEN_PIPE = 141
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(problem: str) -> int:
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"rax: {one_line(problem)}\n")
+        sys.stderr.write(f"rax: {one_line(problem, _LONGEST_PROBLEM)}\n")
     return FAILED
 
 

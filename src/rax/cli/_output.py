@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from rax._layout import table
+from rax._printable import printable
 
 
 def terminal_columns() -> int | None:
@@ -15,8 +16,8 @@ def terminal_columns() -> int | None:
 
 
 def write(text: str) -> None:
-    """Write text to standard output."""
-    sys.stdout.write(text)
+    """Write lines to standard output; names in them may be anybody's."""
+    sys.stdout.write(printable(text, lines=True))
 
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -28,4 +29,5 @@ def write_json(value: object) -> None:
     """Write a value for programs; what JSON does not know, such as a date of YAML, as its text."""
     # Infinity and NaN, too, which json writes and others cannot read.
     known = json.loads(json.dumps(value, default=str), parse_constant=str)
-    write(json.dumps(known, indent=2) + "\n")
+    # The only character of ASCII that json leaves as it is and a terminal does not show.
+    write(json.dumps(known, indent=2).replace("\x7f", r"\u007f") + "\n")
