@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rax._connection_options import extras
 from rax.errors import MalformedCredentialError, RaxError
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ _NOT_IN_SQLALCHEMY = re.compile(r"[?%#@\x00-\x1f\x7f]")
 _PATHS = ("http", "https", "ftp", "ftps", "sftp")
 _URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+[A-Za-z0-9._-]+)*://")
 
-_FIELDS = ("conn_type", "port", "database", "schema")
+# As Airflow has the types of connections.
+_TYPE = re.compile(r"[a-z][a-z0-9_]*")
+# Ends a part of the text that the hook makes of all fields and options.
+_IN_CONNECTION_STRING = re.compile(r"[;{}\x00]")
 
 
 def uri(
@@ -70,11 +74,13 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
                           ``http`` has the scheme of ``url`` where there is neither, as Airflow's
                           hook takes it
     ``port``              ``metadata.port``
-    ``extra``             all other metadata, as a dict
+    ``extra``             other metadata that is an option of the type, such as ``sslmode`` of
+                          postgres, or is marked as meant for the connection: ``extra.NAME`` as the
+                          option NAME, ``header.NAME`` as a header of http. Nothing else.
     ====================  ========================================================================
 
     Raises MalformedCredentialError, which names the source and what to set in the vault, when no
-    type is given anywhere, or the port is not one.
+    type is given anywhere, the port is not one, or an option cannot be what it is.
 
     >>> from rax.credentials import get_credentials
     >>> fields = connection_fields(get_credentials("EBI-ETL-DEV-01"), "postgres")
@@ -94,19 +100,44 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
     kind = kind.lower()
     protocol = "https" if kind == "https" else scheme
     kind = {"postgresql": "postgres", "https": "http"}.get(kind, kind).replace("-", "_")
+    if not _TYPE.fullmatch(kind):
+        raise MalformedCredentialError(
+            f"metadata.conn_type of {credential.name} is not the type of a connection"
+        )
     schema = _database(credential)
+    if kind == "http" and schema and schema not in ("http", "https"):
+        raise MalformedCredentialError(
+            f"metadata.schema of {credential.name} is neither http nor https, and its connection "
+            "is one of http"
+        )
     if not schema and kind == "http" and protocol in ("http", "https"):
         # Or else Airflow would send the password over http.
         schema = protocol
-    return {
+    fields = {
         "conn_type": kind,
         "host": credential["host"],
         "login": credential["user"],
         "password": credential["pass"],
         "schema": schema,
         "port": port_of(credential, None),
-        "extra": {key: _plain(item) for key, item in metadata.items() if key not in _FIELDS},
+        "extra": {key: _plain(item) for key, item in extras(credential, kind).items()},
     }
+    if kind == "odbc":
+        _check_connection_string(credential, fields)
+    return fields
+
+
+def _check_connection_string(credential: "Credential", fields: Mapping[str, Any]) -> None:
+    """Refuse what would be another option where the hook puts it."""
+    given = {"user": fields["login"], "pass": fields["password"], "host": fields["host"]}
+    given |= {"metadata.database": fields["schema"] or ""}
+    given |= {f"metadata.{key}": value for key, value in fields["extra"].items()}
+    for field, value in given.items():
+        if _IN_CONNECTION_STRING.search(f"{value}"):
+            raise MalformedCredentialError(
+                f"{field} of {credential.name} has a character that ends a part of an ODBC "
+                "connection string: ; { }"
+            )
 
 
 def _host(credential: "Credential") -> str:

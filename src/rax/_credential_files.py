@@ -22,6 +22,8 @@ from rax.errors import (
 
 DEFAULT_DIRECTORY = "/etc/airflow/credentials"
 FIELDS = ("user", "pass", "host", "url", "description", "metadata")
+# What the vault protects, by field or as metadata.KEY; files from before it was written lack it.
+PROTECTED = "protected"
 SUFFIX = ".json"
 
 # A safe file name, as the module that writes the files has it.
@@ -198,7 +200,13 @@ def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
             None,
             r"has half a character (an escape from \ud800 to \udfff without its other half)",
         )
-    return {key: document[key] for key in FIELDS}, ""
+    values = {key: document[key] for key in FIELDS}
+    if PROTECTED in document:
+        names = document[PROTECTED]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return None, f"{PROTECTED} is not a list of strings"
+        values[PROTECTED] = names
+    return values, ""
 
 
 def _has_surrogate(document: Any) -> bool:

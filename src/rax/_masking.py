@@ -5,10 +5,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-_SECRET_KEY = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"pass|pwd|secret|token|key|authorization|cookie", re.IGNORECASE)
 # Without the scheme: to try one from each letter of a long text takes time by its square.
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/?#]*)@")
 # Shorter lines of a secret of several lines are words and brackets.
@@ -34,17 +34,40 @@ def is_secret_key(key: str) -> bool:
 def secret_values(credential: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is secret in a credential, none of it empty.
 
-    That is the password; metadata whose key has pass, pwd, secret, token or key in it; and
-    passwords in URLs, as they are written and as they are meant.
+    That is the password; what the vault protects; metadata whose key has pass, pwd, secret, token,
+    key, authorization or cookie in it; and passwords in URLs, as they are written and as they are
+    meant. Where it is not known what the vault protects, all metadata counts that is not an option
+    of a connection.
 
     >>> list(secret_values({"pass": "a", "url": "ftp://me:b%21@c/", "metadata": {"api_key": "d"}}))
     ['a', 'b%21', 'b!', 'd']
+    >>> list(secret_values({"pass": "a", "url": "", "metadata": {"port": 1, "PIN": "774411"}}))
+    ['a', '774411']
     """
     if credential["pass"]:
         yield credential["pass"]
+    names = protected(credential)
+    for field in ("user", "host", "url", "description"):
+        if names and field in names and credential[field]:
+            yield credential[field]
     yield from _url_passwords(credential["url"])
     for key, value in credential["metadata"].items():
-        yield from _secrets_in(value, is_secret_key(key))
+        yield from _secrets_in(value, is_secret_key(key) or is_protected(names, key))
+
+
+def protected(credential: Mapping[str, Any]) -> Collection[str] | None:
+    """Return what the vault protects, metadata as metadata.KEY; None where it is not known."""
+    names: Collection[str] | None = getattr(credential, "protected", None)
+    return credential.get("protected") if names is None else names
+
+
+def is_protected(names: Collection[str] | None, key: str) -> bool:
+    """Say whether metadata has to be taken for protected."""
+    if names is not None:
+        return f"metadata.{key}" in names
+    from rax._connection_options import PLAIN
+
+    return key not in PLAIN
 
 
 def spellings(secret: str) -> set[str]:
@@ -107,7 +130,8 @@ def tell(credential: Mapping[str, Any]) -> bool:
 
 def _secrets_in(value: Any, secret: bool) -> Iterator[str]:
     if isinstance(value, str):
-        yield from (value,) if secret and value else _url_passwords(value)
+        yield from (value,) if secret and value else ()
+        yield from _url_passwords(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         # What looks like a number in the vault has become one.
         yield from (str(value),) if secret else ()

@@ -32,8 +32,7 @@ Settings:
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rax import _credential_files, _masking
 from rax._connections import connection_fields
@@ -60,17 +59,27 @@ class Credential(Mapping[str, Any]):
     A pickle of it holds its name alone, and reads the file again where it is loaded.
     """
 
-    __slots__ = ("_name", "_values")
+    __slots__ = ("_name", "_protected", "_values")
 
     def __init__(self, name: str, values: Mapping[str, Any]) -> None:
         """Hold a copy of the values; get_credentials() has checked them."""
         self._name = name
         self._values = {**values, "metadata": _frozen(values["metadata"])}
+        names = self._values.pop(_credential_files.PROTECTED, None)
+        self._protected = None if names is None else frozenset(names)
 
     @property
     def name(self) -> str:
         """Return the name of the credential."""
         return self._name
+
+    @property
+    def protected(self) -> frozenset[str] | None:
+        """Return what the vault protects besides the password, metadata as ``metadata.KEY``.
+
+        None is for a file that does not say so.
+        """
+        return self._protected
 
     def __getitem__(self, key: str) -> Any:
         """Return one field."""
@@ -86,7 +95,8 @@ class Credential(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         """Name the credential; url, description and metadata may hold secrets too."""
-        user, host = self["user"], self["host"]
+        hidden = self._protected or ()
+        user, host = ("***" if field in hidden else self[field] for field in ("user", "host"))
         return f"Credential({self.name!r}, user={user!r}, host={host!r}, pass='***')"
 
     def __copy__(self) -> "Credential":
@@ -144,6 +154,36 @@ class Credential(Mapping[str, Any]):
         fields = connection_fields(self, conn_type)
         extra = fields.pop("extra")
         return Connection(conn_id=self.name, extra=json.dumps(extra) if extra else None, **fields)
+
+
+class _Metadata(Mapping[str, Any]):
+    """An immutable mapping that shows its keys and no value."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Metadata({', '.join(f'{key!r}: ***' for key in self)})"
+
+    def __copy__(self) -> "_Metadata":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Metadata":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("metadata cannot be pickled: pickle its credential, which is a name")
 
 
 class _Held:
@@ -238,7 +278,7 @@ def _read(directory: str, name: str) -> _Held:
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+        return _Metadata({key: _frozen(item) for key, item in value.items()})
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 

@@ -32,6 +32,7 @@ def record(**changes):
         "url": f"postgresql://etl:{SECRET}@db.example.org/ebi",
         "description": "the nightly load",
         "metadata": {"port": 5432, "token": "t0k3n-canary"},
+        "protected": [],
     }
     return fields | changes
 

@@ -28,6 +28,15 @@ COMPONENTS = "airflow._shared.secrets_masker"
     ({"metadata": {"token": "t", "API_KEY": "k", "dbPassword": "d", "pwd": "w", "secret": "s"}},
      ["t", "k", "d", "w", "s"]),
     ({"metadata": {"port": 5432, "team": "x", "token": "", "on_secret": True, "key": None}}, []),
+    ({"metadata": {"header.Authorization": "a", "header.Cookie": "c"}}, ["a", "c"]),
+    ({"metadata": {"PIN": "1234", "team": "x"}, "protected": ["metadata.PIN"]}, ["1234"]),
+    ({"metadata": {"PIN": 1234, "flag": True}, "protected": ["metadata.PIN", "metadata.flag"]},
+     ["1234"]),
+    ({"user": "u", "host": "h", "url": "x", "description": "d",
+      "protected": ["user", "host", "url", "description"]}, ["u", "h", "x", "d"]),
+    # A file that does not say what is protected.
+    ({"metadata": {"PIN": "1234", "a": {"b": ["c"]}, "port": 5432, "sslmode": "require"},
+      "protected": None}, ["1234", "c"]),
     ({"metadata": {"token": 12345678}}, ["12345678"]),
     ({"metadata": {"token": 12345.75}}, ["12345.75"]),
     ({"metadata": {"proxy": "http://me:mine@proxy/"}}, ["mine"]),
@@ -35,6 +44,7 @@ COMPONENTS = "airflow._shared.secrets_masker"
      ["x", "y", "1", "w"]),
 ])  # fmt: skip
 def test_secret_values(fields, expected):
+    fields = {"protected": []} | fields
     empty = {"user": "u", "pass": "", "host": "h", "url": "", "description": "", "metadata": {}}
     assert list(secret_values(Credential(NAME, empty | fields))) == expected
 
@@ -44,7 +54,7 @@ def test_a_long_text_is_searched_in_one_go():
     """Where each of its letters might begin a scheme, that would take minutes."""
     text = "a" * 200_000 + "://u@h"
     fields = {"user": "u", "pass": "", "host": "h", "url": text, "metadata": {"proxy": text}}
-    assert list(secret_values(fields)) == []
+    assert list(secret_values(fields | {"protected": []})) == []
 
 
 class Masker:

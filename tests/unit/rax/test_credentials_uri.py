@@ -153,6 +153,9 @@ def test_any_credential_returns_from_its_url(user, password, database, host, por
     ("", {"port": "5432"}, "x", {"port": 5432}),
     ("", {}, "x", {"port": None, "schema": None, "extra": {}}),
     ("", {"sslmode": "require", "n": 1, "on": True, "deep": {"a": [1, {"b": 2}]}, "port": 1}, "x",
+     {"extra": {}}),
+    ("", {"extra.sslmode": "require", "extra.n": 1, "extra.on": True,
+          "extra.deep": {"a": [1, {"b": 2}]}, "port": 1}, "x",
      {"extra": {"sslmode": "require", "n": 1, "on": True, "deep": {"a": [1, {"b": 2}]}}}),
 ])  # fmt: skip
 def test_connection_fields(url, metadata, argument, expected):
