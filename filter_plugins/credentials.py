@@ -113,6 +113,7 @@ def credentials_from_records(records: Any, sources: Any, only: Any = ()) -> dict
 
     A source is in one of `credentials` (its credential), `problems` (why it has none) and `others`
     (`only` leaves it out). `hosts` has who receives it. A reason names fields, never values.
+    `warnings` has what is wrong with a credential that is delivered all the same.
     """
     return delivered(records, credential_sources(sources), only)
 
@@ -130,7 +131,10 @@ def delivered(records: Any, sources: Iterable[dict[str, Any]], only: Any = ()) -
             )
         found[record["name"]] = record
     asked = set(_names(only))
-    fetched: dict[str, Any] = {"credentials": {}, "problems": {}, "others": [], "hosts": {}}
+    fetched: dict[str, Any] = {
+        **{"credentials": {}, "problems": {}, "warnings": {}},
+        **{"others": [], "hosts": {}},
+    }
     for source in sources:
         name = source["name"]
         fetched["hosts"][name] = source["hosts"]
@@ -140,7 +144,10 @@ def delivered(records: Any, sources: Iterable[dict[str, Any]], only: Any = ()) -
         try:
             if source["record"] not in found:
                 raise ValueError("the vault lookup returned no record")
-            fetched["credentials"][name] = vault_records.credential(found[source["record"]])
+            record = found[source["record"]]
+            fetched["credentials"][name] = vault_records.credential(record)
+            if warning := vault_records.expired(record):
+                fetched["warnings"][name] = warning
         except ValueError as error:
             # It may name what the vault calls a field.
             fetched["problems"][name] = one_line(str(error), MAX_REASON)

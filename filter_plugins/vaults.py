@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
 
 _TEXTS = ("user", "pass", "host", "url", "description")
-_FIELDS = (*_TEXTS, "metadata")
+_FIELDS = (*_TEXTS, "metadata", "protected")
 
 
 def vault_records(results: Any, names: Any, mapping: Any) -> list[dict[str, Any]]:
@@ -28,10 +28,11 @@ def vault_records(results: Any, names: Any, mapping: Any) -> list[dict[str, Any]
             " return one for each name, in their order"
         )
     paths = _paths(mapping)
+    protected = mapping.get("protected")
     found = []
     for name, result in zip(names, results, strict=True):
         try:
-            found.append(_record(name, _document(result), paths))
+            found.append(_record(name, _document(result), paths, protected))
         except ValueError as error:
             found.append({"name": name, "error": str(error)})
     return found
@@ -55,11 +56,21 @@ def _paths(mapping: Any) -> dict[str, Any]:
         )
     if not ({"user", "pass"} <= {*mapping} and {"host", "url"} & {*mapping}):
         raise AnsibleFilterError("vault_records: the mapping needs user, pass, and host or url")
+    protected = mapping.get("protected")
+    if protected is not None and (
+        isinstance(protected, str | Mapping)
+        or not isinstance(protected, Iterable)
+        or not all(isinstance(name, str) for name in protected)
+    ):
+        raise AnsibleFilterError(
+            "vault_records: protected is not a list of fields, such as description or metadata.pin"
+        )
     return {
         field: {key: _path(f"{field}.{key}", path) for key, path in where.items()}
         if field == "metadata" and isinstance(where, Mapping)
         else _path(field, where)
         for field, where in mapping.items()
+        if field != "protected"
     }
 
 
@@ -104,7 +115,12 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _record(name: str, document: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
+def _record(
+    name: str,
+    document: Mapping[str, Any],
+    paths: Mapping[str, Any],
+    protected: Iterable[str] | None,
+) -> dict[str, Any]:
     values = {
         field: _text(field, path, _at(document, path))
         for field, path in paths.items()
@@ -124,6 +140,7 @@ def _record(name: str, document: Mapping[str, Any], paths: Mapping[str, Any]) ->
         url=values.get("url"),
         description=values.get("description"),
         metadata=_metadata(document, paths),
+        protected=protected,
     )
 
 

@@ -74,6 +74,8 @@ class ActionModule(ActionBase):
         fetched["declared"] = len(sources)
         fetched["by"] = f"{getpass.getuser()}@{os.uname().nodename}"
         result["fetched"] = json.dumps(fetched)
+        if fetched["warnings"]:
+            result["records_warned_of"] = fetched["warnings"]
         # Of a result that holds secrets, and of no other: a reason why nothing came is shown.
         result["_ansible_no_log"] = options["secure_logging"]
         return result

@@ -34,4 +34,16 @@ options:
     type: str
     choices: [fail, report]
     default: fail
+  expired:
+    description:
+      - What to do about a record that has expired in the vault, where the vault knows of that, as
+        KeePass and Password Safe do. V(warn) returns it with a warning; V(refuse) treats it like
+        one that is missing.
+    type: str
+    choices: [warn, refuse]
+    default: warn
+    vars:
+      - name: caspian_vault_expired
+    env:
+      - name: CASPIAN_VAULT_EXPIRED
 """

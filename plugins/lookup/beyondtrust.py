@@ -201,6 +201,13 @@ _raw:
     metadata:
       description: Anything else by key; the values are texts, numbers or truth values.
       type: dict
+    protected:
+      description: Empty, since this vault marks no field of its records.
+      type: list
+      elements: str
+    expires_at:
+      description: V(null), since this vault says of no record when it expires.
+      type: str
   sample:
     - name: EBI-ETL-DEV-01
       user: etl
@@ -209,6 +216,8 @@ _raw:
       url: postgresql://db1.example.org:5432/ebi
       description: The nightly load
       metadata: {port: 5432}
+      protected: []
+      expires_at: null
 """
 
 import contextlib

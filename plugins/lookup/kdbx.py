@@ -15,8 +15,14 @@ description:
     C(description); its own attributes become C(metadata), all of them as text except C(port).
   - C(host) is the attribute C(host), else the host of the URL. A port written as C(host:port) or
     in the URL becomes C(metadata.port), unless there is an attribute C(port).
-  - Field references such as C({REF:P@I:…}) are followed. Entries in the recycle bin and former
-    versions of entries are never returned.
+  - References such as C({REF:P@I:…}), and C({USERNAME}), C({PASSWORD}), C({TITLE}), C({URL}),
+    C({NOTES}), C({UUID}) and C({S:attribute}), are filled as KeePass fills them. It is an error of
+    that name where what is referred to is missing, has references in a circle, or is not the one
+    entry that both KeePass and KeePassXC take, and where KeePass alone could fill a placeholder.
+    Entries in the recycle bin and former versions of entries are never returned nor referred to.
+  - What the database protects, by entry or as a whole, is named in C(protected), also where it gets
+    into another field by a reference. An entry's expiry becomes C(expires_at), or that of an entry
+    it refers to where that is earlier; see O(expired).
 author:
   - The caspian-deploy maintainers (@caspian-deploy)
 requirements:
@@ -102,6 +108,15 @@ _raw:
     metadata:
       description: Anything else by key; the values are texts, numbers or truth values.
       type: dict
+    protected:
+      description: >-
+        The fields that the vault protects as it does the password, metadata as C(metadata.KEY).
+      type: list
+      elements: str
+    expires_at:
+      description: >-
+        When the record expires, in UTC; V(null) where it doesn't, or the vault can't tell.
+      type: str
   sample:
     - name: EBI-ETL-DEV-01
       user: etl
@@ -110,14 +125,14 @@ _raw:
       url: postgresql://db1.example.org:5432/ebi
       description: The nightly load
       metadata: {port: 5432}
+      protected: []
+      expires_at: null
 """
 
-import re
-import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils import kdbx
 from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_lookup import (
     FileEntry,
     FileVaultLookup,
@@ -129,42 +144,25 @@ try:
 except ImportError:
     PyKeePass = None
 
-if TYPE_CHECKING:
-    from pykeepass.entry import Entry
-
-
-_FIELDS = {
-    "T": "title",
-    "U": "username",
-    "P": "password",
-    "A": "url",
-    "N": "notes",
-    "I": "uuid",
-}
-_REFERENCE = re.compile(r"\{REF:([TUPANI])@([TUPANI]):([^}]+)\}")
-
 
 class LookupModule(FileVaultLookup):
     """The lookup."""
 
     def entries(self) -> tuple[list[FileEntry], list[list[str]]]:
-        """Open the database and return the entries and groups outside of its recycle bin."""
-        self._database = self._open()
-        bin_group = self._database.recyclebin_group
-        bin_path = bin_group.path if bin_group is not None else None
-        # The root group is the database itself and has no path.
-        groups = [_texts(group.path) for group in self._database.groups if group.path]
+        """Open the database and return its living entries and their groups."""
+        self._database = kdbx.Database(self._open().tree.getroot())
         entries = []
         for entry in self._database.entries:
-            where, title = entry.path[:-1], entry.title
-            if title is None or (bin_path and where[: len(bin_path)] == bin_path):
-                continue
-            entries.append(FileEntry(_texts(where), title, entry.username or "", entry))
-        return entries, groups
+            if title := entry.raw("Title").text:
+                user = entry.raw("UserName")
+                # Messages name entries by it.
+                shown = "" if user.protected else user.text
+                entries.append(FileEntry(entry.group, title, shown, entry))
+        return entries, self._database.groups
 
     def record(self, name: str, entry: FileEntry) -> dict[str, Any]:
         """Return the entry's record, its references followed."""
-        return _record(name, entry.raw, self._database)
+        return kdbx.record(name, entry.raw, self._database)
 
     def _open(self) -> PyKeePass:
         if PyKeePass is None:
@@ -189,50 +187,3 @@ class LookupModule(FileVaultLookup):
             raise AnsibleError(
                 f"{path}: not a KeePass database, or a damaged one ({type(error).__name__})."
             ) from None
-
-
-def _texts(path: list[str | None]) -> list[str]:
-    return [part or "" for part in path]
-
-
-def _record(name: str, entry: Entry, database: PyKeePass) -> dict[str, Any]:
-    own = {key: _resolve(database, value) for key, value in _attributes(entry).items()}
-    return records.record(
-        name,
-        user=_resolve(database, entry.username),
-        password=_resolve(database, entry.password),
-        host=own.pop("host", None),
-        url=_resolve(database, entry.url),
-        description=_resolve(database, entry.notes),
-        metadata=own,
-    )
-
-
-def _attributes(entry: Entry) -> dict[str, str | None]:
-    try:
-        return dict(entry.custom_properties)
-    except Exception:
-        # pykeepass makes XPath of the names.
-        raise LookupError("an attribute has a name that can't be read") from None
-
-
-def _resolve(
-    database: PyKeePass, value: str | None, inside: tuple[tuple[uuid.UUID, str], ...] = ()
-) -> str:
-    """Follow the references to other entries in a field, which is `inside` of those fields."""
-
-    def follow(match: re.Match[str]) -> str:
-        wanted, search, key = match.groups()
-        try:
-            sought = uuid.UUID(key) if search == "I" else key
-            found = database.find_entries(first=True, **{_FIELDS[search]: sought})
-        except Exception:
-            found = None
-        if found is None or (found.uuid, wanted) in inside:
-            raise LookupError("a field refers to an entry that can't be found")
-        if wanted == "I":
-            return str(found.uuid.hex.upper())
-        text = getattr(found, _FIELDS[wanted])
-        return _resolve(database, text, (*inside, (found.uuid, wanted)))
-
-    return _REFERENCE.sub(follow, value or "")

@@ -147,6 +147,13 @@ _raw:
     metadata:
       description: Anything else by key; the values are texts, numbers or truth values.
       type: dict
+    protected:
+      description: Empty, since this vault marks no field of its records.
+      type: list
+      elements: str
+    expires_at:
+      description: V(null), since this vault says of no record when it expires.
+      type: str
   sample:
     - name: EBI-ETL-DEV-01
       user: etl
@@ -155,6 +162,8 @@ _raw:
       url: ""
       description: The nightly load
       metadata: {env: dev, port: 1433}
+      protected: []
+      expires_at: null
 """
 
 import re

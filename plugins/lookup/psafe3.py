@@ -20,6 +20,7 @@ description:
   - An alias has the password of its base entry and all else of its own, a shortcut has everything
     of its base entry. One whose base is missing, or is itself an alias or shortcut, is an error of
     that name.
+  - The password's expiry becomes C(expires_at), an alias has that of its base; see O(expired).
   - A file whose integrity code (HMAC) is not right is refused as a whole.
 author:
   - The caspian-deploy maintainers (@caspian-deploy)

@@ -12,8 +12,17 @@ from typing import Any
 FIELDS = ("user", "host", "pass", "url", "description", "metadata")
 REQUIRED_FIELDS = ("user", "host", "pass")
 
+# May be left out: what the vault protects, by field or as metadata.KEY. A file without it is one of
+# which that is not known.
+PROTECTED = "protected"
+
 LONGEST_NAME = 128
+LONGEST_KEY = 256
+# The file of a credential; a text of 64 KiB fits, however it is escaped.
+MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Of ASCII and Latin-1, and what Unicode has for the end of a line.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Compact, which json does in C.
 _dumps = json.JSONEncoder(sort_keys=True).encode
 
@@ -39,25 +48,53 @@ def content_problem(credential: object) -> str | None:
     empty = [field for field in REQUIRED_FIELDS if not _has_text(credential.get(field))]
     if empty:
         return f"{' and '.join(empty)} missing or empty"
-    unknown = [str(field) for field in credential if field not in FIELDS]
+    unknown = [
+        _CONTROL.sub("?", str(field)) for field in credential if field not in (*FIELDS, PROTECTED)
+    ]
     if unknown:
         return f"it has unknown fields: {', '.join(unknown)} (extras belong into metadata)"
     for field in ("url", "description"):
         if not isinstance(credential.get(field, ""), str):
             return f"{field} is not a text"
+    for field in ("user", "host", "url"):
+        if _CONTROL.search(credential.get(field, "")):
+            return f"{field} has a control character, such as a line break, in it"
     metadata = credential.get("metadata", {})
     if not isinstance(metadata, dict):
         return "metadata is not a mapping"
     for key, value in metadata.items():
+        if isinstance(key, str) and (not key or len(key) > LONGEST_KEY or _CONTROL.search(key)):
+            return (
+                "metadata has a key that is empty, has a control character in it, or has more than"
+                f" {LONGEST_KEY} characters"
+            )
         if not isinstance(key, str) or not _is_scalar(value):
             return f"metadata.{key} is not a text, number or truth value"
+    return _protected_problem(credential, metadata) or _size_problem(credential)
+
+
+def _protected_problem(credential: dict[str, Any], metadata: dict[str, Any]) -> str | None:
+    if PROTECTED not in credential:
+        return None
+    protected = credential[PROTECTED]
+    if not isinstance(protected, list) or not all(isinstance(name, str) for name in protected):
+        return "protected is not a list of names"
+    known = {*FIELDS, *(f"metadata.{key}" for key in metadata)}
+    if not known.issuperset(protected):
+        return "protected names a field that is not there"
+    return None
+
+
+def _size_problem(credential: dict[str, Any]) -> str | None:
+    if len(encode(credential)) > MAX_BYTES:
+        return f"it takes more than {MAX_BYTES} bytes"
     return None
 
 
 def encode(credential: dict[str, Any]) -> bytes:
     """Write a credential as its file has it: every field, and equal bytes for equal values."""
     complete = {"url": "", "description": "", "metadata": {}, **credential}
-    lines = [f'  "{field}": {_dumps(complete[field])}' for field in sorted(FIELDS)]
+    lines = [f'  "{field}": {_dumps(complete[field])}' for field in sorted(complete)]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("ascii")
 
 
@@ -75,4 +112,7 @@ def _has_text(value: object) -> bool:
 
 def _is_scalar(value: object) -> bool:
     # NaN and the infinities are numbers of Python, but not of JSON.
-    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, int):
+        # Python reads no number of more than 4,300 digits, others none of more than 64 bits.
+        return -(1 << 63) <= value < 1 << 64
+    return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))

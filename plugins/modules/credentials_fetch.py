@@ -67,6 +67,10 @@ fetched:
   description: All of it as one JSON text, for M(caspian.airflow.credentials_deliver).
   returned: success
   type: str
+records_warned_of:
+  description: What is wrong with credentials that are delivered all the same, by their name.
+  returned: when there is any
+  type: dict
 started_at:
   description: When the vault was asked, in UTC.
   returned: success

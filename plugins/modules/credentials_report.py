@@ -15,9 +15,10 @@ description:
     each host, which were registered in C(__credentials_fetched) and C(__credentials_delivered). It
     holds names and numbers, no value.
   - Its keys are C(version), C(started_at), C(ended_at), C(vault), C(vault_error) (null where it
-    answered), C(problems) (why a source could not be delivered, by its name) and C(hosts), which
-    has for each host C(state) (delivered, failed, unreachable or not_reached), C(error), C(summary)
-    and C(changes).
+    answered), C(problems) (why a source could not be delivered, by its name), C(warnings) (what is
+    wrong with one that was delivered all the same, such as a record that has expired) and C(hosts),
+    which has for each host C(state) (delivered, failed, unreachable or not_reached), C(error),
+    C(summary) and C(changes).
 options:
   path:
     description: The file; its folder exists.

@@ -8,6 +8,7 @@ types and lengths, so that these are read strictly.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import hmac
 import re
@@ -42,10 +43,11 @@ _NAMES = {
     0x04: "username",
     0x05: "notes",
     0x06: "password",
+    0x0A: "expiry time",
     0x0D: "URL",
     0x14: "email",
 }
-_UUID, _GROUP, _TITLE, _USER, _NOTES, _PASSWORD, _URL, _EMAIL = _NAMES
+_UUID, _GROUP, _TITLE, _USER, _NOTES, _PASSWORD, _EXPIRY, _URL, _EMAIL = _NAMES
 
 _DOT = re.compile(r"\\([\\.])|\.")
 _BASE = re.compile(r"\[(?:\[([0-9a-f]{32})\]|~([0-9a-f]{32})~)\]", re.IGNORECASE)
@@ -96,6 +98,16 @@ class Entry:
             return self._fields.get(field, b"").decode("utf-8")
         except UnicodeDecodeError:
             raise LookupError(f"its field {_NAMES[field]} is not UTF-8 text") from None
+
+    def expires_at(self) -> datetime.datetime | None:
+        """Return when the password expires; LookupError where that can't be read."""
+        seconds = int.from_bytes(self._fields.get(_EXPIRY, b""), "little")
+        if not seconds:
+            return None
+        try:
+            return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        except (ValueError, OverflowError, OSError):
+            raise LookupError("it expires, and the time can't be read") from None
 
 
 def read(content: bytes, password: str, max_iterations: int = MOST_ITERATIONS) -> list[Entry]:
@@ -167,11 +179,11 @@ def record(name: str, entry: Entry, bases: dict[bytes, list[Entry]]) -> dict[str
     An alias has the password of its base and everything else of its own; a shortcut has everything
     of its base.
     """
-    password = entry.text(_PASSWORD)
+    password, expires_at = entry.text(_PASSWORD), entry.expires_at()
     if match := _BASE.fullmatch(password):
         kind = "an alias" if match[1] else "a shortcut"
         base = _base(kind, bases.get(uuid.UUID(match[1] or match[2]).bytes, []))
-        password = base.text(_PASSWORD)
+        password, expires_at = base.text(_PASSWORD), base.expires_at()
         if match[2]:
             entry = base
     description, metadata = records.parse_metadata(entry.text(_NOTES))
@@ -185,6 +197,7 @@ def record(name: str, entry: Entry, bases: dict[bytes, list[Entry]]) -> dict[str
         url=entry.text(_URL),
         description=description,
         metadata=metadata,
+        expires_at=expires_at,
     )
 
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -115,11 +117,14 @@ def record(
     url: str | None = None,
     description: str | None = None,
     metadata: Mapping[str, Scalar] | None = None,
+    protected: Iterable[str] | None = (),
+    expires_at: datetime.datetime | None = None,
 ) -> dict[str, Any]:
     """Build the record that every lookup returns.
 
     A port goes to the metadata, unless they have one: from `host:port`, else from the URL. A record
-    without a host has the URL's.
+    without a host has the URL's. `protected` names the fields, metadata as `metadata.KEY`, that the
+    vault protects as it does the password; None is for a vault that can't tell.
     """
     url = (url or "").strip()
     url_host, url_port = host_of_url(url)
@@ -132,6 +137,11 @@ def record(
         extra["port"] = int(extra["port"])
     if extra["port"] is None:
         del extra["port"]
+    if protected is not None:
+        there = {*credential_format.FIELDS, *(f"metadata.{key}" for key in extra)}
+        # A host of the URL shows what the URL does.
+        protected = {*protected, *(["host"] if "url" in protected and host == url_host else [])}
+        protected = sorted(protected & there)
     return {
         "name": name,
         "user": user or "",
@@ -140,7 +150,17 @@ def record(
         "url": url,
         "description": description or "",
         "metadata": extra,
+        "protected": protected,
+        "expires_at": _utc(expires_at),
     }
+
+
+def expired(given: Mapping[str, Any]) -> str | None:
+    """Say when a record has expired in the vault, None where it has not."""
+    expires_at, now = given.get("expires_at"), _utc(datetime.datetime.now(datetime.UTC))
+    if not isinstance(expires_at, str) or not now or expires_at > now:
+        return None
+    return f"it has expired in the vault, at {expires_at}"
 
 
 def credential(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,11 +184,35 @@ def credential(given: Mapping[str, Any]) -> dict[str, Any]:
         url=given.get("url"),
         description=given.get("description"),
         metadata=metadata,
+        protected=_names(given.get("protected")),
     )
     result = {field: complete[field] for field in credential_format.FIELDS}
+    if complete["protected"] is not None:
+        result["protected"] = complete["protected"]
+    try:
+        json.dumps(result, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # rax would refuse the file, which takes the place of a good one.
+        raise ValueError("it has half a character in it (a surrogate without its other)") from None
     if problem := credential_format.content_problem(result):
         raise ValueError(problem)
     return result
+
+
+def _names(protected: Any) -> list[str] | None:
+    """Return what a record says is protected; a record that is not ours may say nothing."""
+    if protected is None:
+        return None
+    if not isinstance(protected, list | tuple) or not all(isinstance(n, str) for n in protected):
+        raise ValueError("protected is not a list of names")
+    return [str(name) for name in protected]
+
+
+def _utc(time: datetime.datetime | None) -> str | None:
+    """Write a time so that texts compare as the times do."""
+    if time is None:
+        return None
+    return time.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _partition_blank(text: str) -> tuple[str, str, str]:

@@ -24,12 +24,14 @@ def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> di
         "vault": vault,
         "vault_error": None,
         "problems": {},
+        "warnings": {},
         "hosts": {},
     }
     for host in places:
         fetched = _registered(hosts[host], "__credentials_fetched")
         delivered = _registered(hosts[host], "__credentials_delivered")
         result["started_at"] = result["started_at"] or fetched.get("started_at")
+        result["warnings"] |= fetched.get("records_warned_of") or {}
         if fetched.get("failed"):
             result["vault_error"] = _reason(fetched) or "it gave no reason"
         result["problems"] |= _problems(delivered)

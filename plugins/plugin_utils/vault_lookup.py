@@ -14,6 +14,13 @@ from typing import Any, NamedTuple
 from ansible import constants as C  # noqa: N812 - Ansible's own way
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
+from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+
+# So many names are told of in one run.
+MAX_WARNINGS = 20
+
+display = Display()
 
 
 class VaultLookup(LookupBase):
@@ -45,6 +52,7 @@ class VaultLookup(LookupBase):
         if not names:
             return []
         found = self.fetch(list(dict.fromkeys(names)))
+        self._judge_expired(found)
         failed = {name: why.args[0] for name, why in found.items() if isinstance(why, LookupError)}
         if failed and self.get_option("missing") == "fail":
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
@@ -53,6 +61,20 @@ class VaultLookup(LookupBase):
             {"name": name, "error": failed[name]} if name in failed else {**found[name]}
             for name in names
         ]
+
+    def _judge_expired(self, found: dict[str, dict[str, Any] | LookupError]) -> None:
+        """Warn of the records that have expired in the vault, or make errors of them."""
+        reasons = {
+            name: reason
+            for name, record in found.items()
+            if not isinstance(record, LookupError) and (reason := records.expired(record))
+        }
+        if self.get_option("expired") == "refuse":
+            found |= {name: LookupError(reason) for name, reason in reasons.items()}
+        elif reasons:
+            said = [f"{name}: {reason}" for name, reason in reasons.items()][:MAX_WARNINGS]
+            more = f"; and {len(reasons) - len(said)} more" if len(reasons) > len(said) else ""
+            display.warning(f"{self.place()}: {'; '.join(said)}{more}")
 
     def secret(self, option: str) -> str | None:
         """Return the value of an option that may also be given as `<option>_file`.

@@ -197,6 +197,8 @@ def test_records(look_up):
         "url": "postgresql://db1:5432/ebi",
         "description": "a note\nb",
         "metadata": {"port": 5432},
+        "protected": [],
+        "expires_at": None,
     }
     assert found["Own"] == {
         "name": "Own",
@@ -206,6 +208,8 @@ def test_records(look_up):
         "url": "https://web.example.org/x",
         "description": "",
         "metadata": {"port": 1433, "account": "00123", "flag": "true"},
+        "protected": ["metadata.account"],
+        "expires_at": None,
     }
     assert found["Port"]["metadata"] == {"port": 99}
     assert {found["Empty"][key] for key in ("user", "pass", "host", "url", "description")} == {""}
@@ -319,6 +323,8 @@ def test_database_of_keepassxc_alone(folder, look_up):
             "url": "https://db1:5432/",
             "description": "a note",
             "metadata": {"port": 5432},
+            "protected": [],
+            "expires_at": None,
         }
     ]
 

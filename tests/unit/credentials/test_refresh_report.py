@@ -3,7 +3,11 @@
 import pytest
 from ansible_collections.caspian.airflow.plugins.plugin_utils import refresh_report
 
-FETCHED = {"started_at": "2026-01-01T00:00:00Z", "fetched": "{}"}
+FETCHED = {
+    "started_at": "2026-01-01T00:00:00Z",
+    "fetched": "{}",
+    "records_warned_of": {"B": "it has expired in the vault, at 2020-01-01T00:00:00Z"},
+}
 PUBLISHED = {"added": ["A"], "removed": [], "changed": True, "summary": {"current": 1}}
 
 
@@ -39,6 +43,7 @@ def test_report(delivered, outcome):
         "vault": "caspian.airflow.kdbx",
         "vault_error": None,
         "problems": delivered.get("problems", {}),
+        "warnings": {"B": "it has expired in the vault, at 2020-01-01T00:00:00Z"},
         "hosts": {"w1": {"error": None, "summary": None, "changes": {}} | outcome},
     }
 

@@ -213,6 +213,8 @@ def record(name, **fields):
         "url": "",
         "description": "",
         "metadata": {},
+        "protected": [],
+        "expires_at": None,
         **fields,
     }
 

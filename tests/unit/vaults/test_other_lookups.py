@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 MAPPING = {"user": "user", "pass": "pass", "host": "host"}
 PLAIN = {"name": "X", "url": "", "description": "", "metadata": {}}
+PLAIN |= {"protected": None, "expires_at": None}
 
 
 def one(result, mapping):

@@ -161,6 +161,8 @@ def test_records(look_up):
         "url": "https://db1.example.org/x",
         "description": "The nightly load",
         "metadata": {"env": "dev", "team": "data", "retries": 3, "port": 1433},
+        "protected": [],
+        "expires_at": None,
     }
     assert (found[1]["pass"], found[1]["description"]) == ("s3cret-3", "x")
     assert found[2]["pass"] == '{"password": "s3cret {{ y }}"}'

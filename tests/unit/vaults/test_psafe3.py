@@ -270,6 +270,7 @@ def test_examples():
 )
 def test_record(content, title, changes):
     plain = {"user": "u", "pass": "p", "host": "", "url": "", "description": "", "metadata": {}}
+    plain |= {"protected": [], "expires_at": None}
     assert record(read(content), title) == {"name": title, **plain, **changes}
 
 
