@@ -206,7 +206,7 @@ def test_others_are_delivered():
             [],
             {**MAPPING, "password": "x", "port": "y"},
             "the mapping has unknown fields: password, port"
-            " (known: user, pass, host, url, description, metadata)",
+            " (known: user, pass, host, url, description, metadata, protected)",
         ),
         *(
             (
