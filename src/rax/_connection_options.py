@@ -49,11 +49,15 @@ OPTIONS = {
         "connect_timeout keepalives keepalives_count keepalives_idle keepalives_interval"
         " sslcompression sslsni tcp_user_timeout",
     ),
-    # airflow/providers/redis/hooks/redis.py; not the files of ssl_ca_certs and the like.
-    "redis": _options("ssl_cert_reqs", "db", "ssl ssl_check_hostname"),
+    # airflow/providers/redis/hooks/redis.py; not startup_nodes, which are other hosts, and not the
+    # files of ssl_ca_certs and the like.
+    "redis": _options("ssl_cert_reqs", "db", "cluster ssl ssl_check_hostname"),
     # airflow/providers/smtp/hooks/smtp.py; not its templates, which are files that it would send.
-    "smtp": _options("from_email ssl_context", "timeout retry_limit", "disable_ssl disable_tls"),
-    # airflow/providers/http/hooks/http.py; what else is in its extras, the hook sends as a header.
+    "smtp": _options(
+        "auth_type from_email ssl_context", "timeout retry_limit", "disable_ssl disable_tls"
+    ),
+    # airflow/providers/http/hooks/http.py; not proxies, cert and srv_lookup. What else is in its
+    # extras, the hook sends as a header.
     "http": _options(
         "", "timeout max_redirects", "allow_redirects check_response stream trust_env verify"
     ),
@@ -82,7 +86,7 @@ OPTIONS = {
 # Metadata of these names is no secret, in a file that does not say what the vault protects.
 PLAIN = frozenset(FIELDS).union(*OPTIONS.values())
 
-_HTTP = frozenset(OPTIONS["http"]) | {"cert", "proxies", "proxy", "verify_ssl"}
+_HTTP = frozenset(OPTIONS["http"]) | {"cert", "proxies", "proxy", "srv_lookup", "verify_ssl"}
 # RFC 9110: a token; and what a header's value is.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff]*)?")

@@ -37,7 +37,7 @@ def file(tmp_path, monkeypatch):
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
     file = folder / f"{NAME}.json"
     file.touch(0o600)
-    metadata = {"api_token": "tok3n-canary", "port": 5432, "database": "ebi"}
+    metadata = {"extra.api_token": "tok3n-canary", "port": 5432, "database": "ebi"}
     file.write_text(json.dumps(fields(url="ftp://a:f7p%21canary@b/", metadata=metadata)))
     return file
 
@@ -56,7 +56,7 @@ def show(credential):
     print("password", credential["pass"], "backwards", credential["pass"][::-1])
     print("in a mapping", dict(credential))
     print("uri", credential.uri("postgresql"))
-    print("token", credential["metadata"]["api_token"], "url", credential["url"])
+    print("token", credential["metadata"]["extra.api_token"], "url", credential["url"])
 
 def shown_by_a_child():
     show(get_credentials("{NAME}"))

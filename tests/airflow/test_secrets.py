@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from airflow.exceptions import AirflowNotFoundException
 from airflow.models import Connection as CoreConnection
+from airflow.providers.postgres.hooks import postgres
 from airflow.sdk import BaseHook
 from airflow.sdk import Connection as TaskConnection
 from airflow.sdk.configuration import clear_secrets_backends_cache, ensure_secrets_loaded
@@ -100,6 +101,60 @@ def test_a_connection_has_what_the_credential_has(ask):
     assert (connection.login, connection.password) == ("etl", SECRET)
     assert connection.schema == "ebi"
     assert connection.extra_dejson == {"sslmode": "require"}
+
+
+# What a record's writer notes, or would like to reach.
+NOTES = {
+    "Owner": "Data team",
+    "Recovery code": "774411-canary",
+    "passfile": "/etc/airflow/other.json",
+    "hostaddr": "192.0.2.1",
+    "subject_template": "/etc/airflow/other.json",
+    "html_content_template": "/etc/airflow/other.json",
+    "disable_tls": "false",
+    "timeout": "7",
+}
+
+
+@pytest.mark.usefixtures("configured")
+def test_postgres_is_given_what_libpq_knows(file, monkeypatch):
+    """The login of a record with notes works, and no note reaches libpq."""
+    metadata = {**METADATA, **NOTES, "connect_timeout": "5", "extra.application_name": "etl"}
+    write(file, record(metadata=metadata))
+    given = {}
+    monkeypatch.setattr("psycopg2.connect", lambda **arguments: given.update(arguments))
+    monkeypatch.setattr(
+        "psycopg.connection.Connection.connect", lambda **arguments: given.update(arguments)
+    )
+    monkeypatch.setattr(postgres, "register_default_adapters", lambda _: None, raising=False)
+    postgres.PostgresHook(NAME).get_conn()
+    assert given == {
+        "host": "db.example.com",
+        "user": "etl",
+        "password": SECRET,
+        "dbname": "ebi",
+        "port": 5432,
+        "sslmode": "require",
+        "connect_timeout": 5,
+        "application_name": "etl",
+    }
+
+
+@pytest.mark.usefixtures("configured")
+def test_mail_is_not_made_of_files(file):
+    """A template is a file of the node; a text that says false is not taken for true."""
+    write(file, record(metadata={**NOTES, "conn_type": "smtp"}))
+    assert by_a_hook(NAME).extra_dejson == {"disable_tls": False, "timeout": 7}
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_record_that_names_a_program(file):
+    write(file, record(metadata={"conn_type": "ssh", "extra.host_proxy_cmd": "id >canary"}))
+    with pytest.raises(
+        ConnectionDeniedError, match=r"metadata\.extra\.host_proxy_cmd of"
+    ) as caught:
+        by_a_hook(NAME)
+    assert "canary" not in str(caught.value)
 
 
 @callers

@@ -58,9 +58,9 @@ DANGEROUS = {
         " sslcrl sslcrldir sslkeylogfile sslpassword options replication oauth_issuer iam redshift"
         " aws_conn_id sqlalchemy_query"
     ),
-    "http": "proxies proxy cert verify_ssl Authorization Host Cookie",
+    "http": "proxies proxy cert srv_lookup verify_ssl Authorization Host Cookie",
     "smtp": "subject_template html_content_template access_token",
-    "redis": "ssl_ca_certs ssl_keyfile ssl_certfile host password",
+    "redis": "startup_nodes ssl_ca_certs ssl_keyfile ssl_certfile host password",
     "mysql": "local_infile unix_socket ssl init_command iam client",
     "odbc": "Driver driver DSN dsn UID PWD Server connect_kwargs sqlalchemy_scheme",
     "oracle": "dsn module thick_mode thick_mode_lib_dir thick_mode_config_dir",
