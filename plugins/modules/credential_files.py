@@ -33,7 +33,8 @@ options:
     description:
       - The credentials this node receives, by name. Each is a mapping in which C(user), C(host)
         and C(pass) are texts that are not empty; C(url), C(description) and the mapping
-        C(metadata) may be left out.
+        C(metadata) may be left out. C(protected) is a list of the fields that readers hide,
+        metadata as C(metadata.KEY); without it, they hide all metadata.
       - A name consists of letters, digits, C(.), C(_) and C(-), begins with a letter or digit and
         has at most 128 characters.
     type: dict

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 # KeePass' own: what lies deeper, it replaces by nothing.
 MAX_DEPTH = 11
-# References to references can make a short field very long.
+# References to references can make a short field very long, and each is a search of all entries.
 MAX_CHARACTERS = 1 << 20
+MAX_REFERENCES = 1000
 
 _STANDARD = {"T": "Title", "U": "UserName", "P": "Password", "A": "URL", "N": "Notes"}
 _BY_PLACEHOLDER = {key.upper(): key for key in _STANDARD.values()}
@@ -121,6 +122,8 @@ class Database:
         root = tree.find("Root/Group")
         if root is not None and not self._is_bin(root):
             self._walk(root, [])
+        # What is searched, in lower case, by the field of a reference.
+        self._searched: dict[str, list[tuple[Entry, list[str]]]] = {}
         self._by_uuid: dict[str, list[Entry]] = {}
         for entry in self.entries:
             self._by_uuid.setdefault(entry.uuid, []).append(entry)
@@ -152,15 +155,18 @@ class Database:
             if '"' in text or any(word[0] == "-" and len(word) > 1 for word in words):
                 # KeePass takes these for signs of its search.
                 raise LookupError(_NOT_FOUND)
-            values = [(entry, self._values(entry, field)) for entry in self.entries]
+            if field not in self._searched:
+                found = [(entry, self._values(entry, field)) for entry in self.entries]
+                self._searched[field] = found
+            values = self._searched[field]
             exact = [one for one, has in values if text.casefold() in has]
             first = [one for one, has in values if any(all(w in v for w in words) for v in has)]
         if not exact:
             raise LookupError(_NOT_FOUND)
         if len(exact) > 1 or first[0] is not exact[0]:
-            found = len(exact) if len(exact) > 1 else len(first)
+            number = len(exact) if len(exact) > 1 else len(first)
             raise LookupError(
-                f"a field refers to what {found} entries have: refer to one by its UUID,"
+                f"a field refers to what {number} entries have: refer to one by its UUID,"
                 " {REF:P@I:…}"
             )
         return exact[0]
@@ -184,6 +190,7 @@ class _Filler:
         self._database = database
         self._known: dict[tuple[int, str], Value] = {}
         self._inside: list[tuple[int, str]] = []
+        self._references = 0
 
     def fill(self, entry: Entry, key: str) -> Value:
         """Return a field with everything filled in; LookupError says why it can't be."""
@@ -239,6 +246,9 @@ class _Filler:
         parts = _REFERENCE.fullmatch(reference)
         if parts is None:
             raise LookupError("a field has a reference that can't be read")
+        self._references += 1
+        if self._references > MAX_REFERENCES:
+            raise LookupError(f"it has more than {MAX_REFERENCES} references")
         wanted, field = parts[1].upper(), parts[2].upper()
         found = self._database.find(field, parts[3])
         if wanted == "I":

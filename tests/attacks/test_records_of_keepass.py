@@ -191,6 +191,16 @@ def test_growth_is_bounded(vault):
     assert found["G0"] == "a field is too long with its references followed"
 
 
+def test_references_are_counted(vault):
+    """Each is a search of the whole database, which all other names would wait for."""
+    vault.add("Base", "x")
+    vault.add("Many", notes="{REF:P@T:Base}" * 1001)
+    vault.add("Few", notes="{REF:P@T:Base}" * 1000)
+    found, _ = vault.look_up("Many", "Few")
+    assert found["Many"] == "it has more than 1000 references"
+    assert found["Few"]["description"] == "x" * 1000
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 @pytest.mark.parametrize("name", ["Recycle Bin", None])
 @pytest.mark.parametrize("first", [True, False])
