@@ -16,6 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import printable
 
 # So many names are told of in one run.
 MAX_WARNINGS = 20
@@ -53,7 +54,12 @@ class VaultLookup(LookupBase):
             return []
         found = self.fetch(list(dict.fromkeys(names)))
         self._judge_expired(found)
-        failed = {name: why.args[0] for name, why in found.items() if isinstance(why, LookupError)}
+        failed = {
+            # A reason can name entries, which are called whatever their writers like.
+            name: printable(str(why.args[0]))
+            for name, why in found.items()
+            if isinstance(why, LookupError)
+        }
         if failed and self.get_option("missing") == "fail":
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
             raise AnsibleError(f"{self.place()}: {reasons}")

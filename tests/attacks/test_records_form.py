@@ -51,6 +51,12 @@ def test_record_that_is_refused(changes, message):
     assert found["problems"]["A"].isprintable()
 
 
+def test_reason_of_another_lookup_steers_no_terminal():
+    assert delivered(error=f"no such thing {ESC}")["problems"] == {
+        "A": r"no such thing \x1b]0;s3cr3t\x07"
+    }
+
+
 @pytest.mark.parametrize("field", ["user", "host", "url"])
 def test_module_refuses_what_the_controller_would(field):
     bad = {"user": "u", "pass": "p", "host": "h", field: f"x{ESC}"}

@@ -227,6 +227,16 @@ def test_recycle_bin(vault, enabled, name, first):
     assert {found[f"By {what}"] for what in ("title", "UUID", "password")} == {NOT_FOUND}
 
 
+def test_reasons_steer_no_terminal(vault):
+    """They name entries, which are called as their writers like; XML holds no ESC, but CSI."""
+    for name in ("A\x9b2J", "B\u202e", "B\u202e"):
+        group = vault.database.add_group(vault.database.root_group, name)
+        vault.add("Twice", user="u\x9b2J", group=group)
+    found, _ = vault.look_up("Twice")
+    assert "A\\x9b2J" in found["Twice"]
+    assert found["Twice"].isprintable()
+
+
 def test_former_versions(vault):
     entry = vault.add("Rotated", "former-password", "former-user")
     entry.save_history()
