@@ -122,13 +122,15 @@ def delivered(records: Any, sources: Iterable[dict[str, Any]], only: Any = ()) -
     """Do what credentials_from_records does, for sources that are normalised."""
     if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
         raise AnsibleFilterError("credentials_from_records: the records are not a list")
-    found = {}
+    found: dict[str, Any] = {}
+    repeated = set()
     for record in records:
-        if not isinstance(record, Mapping) or "name" not in record:
+        if not isinstance(record, Mapping) or not isinstance(record.get("name"), str):
             raise AnsibleFilterError(
                 "credentials_from_records: the vault lookup returned something else than records"
                 " (mappings with the key 'name'); see `ansible-doc -t lookup caspian.airflow.kdbx`"
             )
+        repeated |= {record["name"]} & found.keys()
         found[record["name"]] = record
     asked = set(_names(only))
     fetched: dict[str, Any] = {
@@ -144,6 +146,8 @@ def delivered(records: Any, sources: Iterable[dict[str, Any]], only: Any = ()) -
         try:
             if source["record"] not in found:
                 raise ValueError("the vault lookup returned no record")
+            if source["record"] in repeated:
+                raise ValueError("the vault lookup returned several records of this name")
             record = found[source["record"]]
             fetched["credentials"][name] = vault_records.credential(record)
             if warning := vault_records.expired(record):

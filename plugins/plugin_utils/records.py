@@ -16,6 +16,9 @@ from ansible_collections.caspian.airflow.plugins.module_utils import credential_
 
 Scalar = str | int | float | bool
 
+# Reading each line as YAML takes its time, for which all other names would wait.
+MAX_NOTES = 1 << 16
+
 _KEY = r"[A-Za-z_][A-Za-z0-9_.-]*"
 _WORD = re.compile(rf"""(?<!\S)({_KEY})=("[^"]*"|'[^']*'|\S+)(?!\S)""")
 _LINE = re.compile(rf"({_KEY}):(?:\s+(.*))?")
@@ -59,7 +62,12 @@ def parse_description(description: str) -> Description:
 
 
 def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
-    """Separate free text from `key=value` words (text) and `key: value` lines (YAML)."""
+    """Separate free text from `key=value` words (text) and `key: value` lines (YAML).
+
+    A text that is too long raises LookupError.
+    """
+    if len(text) > MAX_NOTES:
+        raise LookupError(f"its description or notes have more than {MAX_NOTES} characters")
     metadata: dict[str, Scalar] = {}
     free = []
     for line in text.splitlines():

@@ -11,7 +11,11 @@ from ansible_collections.caspian.airflow.plugins.filter.credentials import (
 )
 from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
 from ansible_collections.caspian.airflow.plugins.module_utils import credential_format
-from ansible_collections.caspian.airflow.plugins.plugin_utils import psafe3, refresh_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils import (
+    psafe3,
+    records,
+    refresh_report,
+)
 
 ESC = "\x1b]0;s3cr3t\x07"
 GOOD = {"name": "A", "user": "u", "pass": "p", "host": "h", "url": "", "description": ""}
@@ -49,6 +53,19 @@ def test_record_that_is_refused(changes, message):
     assert found["problems"]["A"].startswith(message)
     assert "s3cr3t" not in found["problems"]["A"]
     assert found["problems"]["A"].isprintable()
+
+
+def test_record_that_comes_twice():
+    """A second one of the same name does not take the first one's place."""
+    found = credentials_from_records([{**GOOD}, {**GOOD, "pass": "other"}], ["A"])
+    assert found["credentials"] == {}
+    assert found["problems"] == {"A": "the vault lookup returned several records of this name"}
+
+
+def test_notes_that_take_long():
+    """A line is read as YAML: a record of millions would hold up all others."""
+    with pytest.raises(LookupError, match="notes have more than 65536 characters"):
+        records.parse_metadata("a: 1\n" * 1_000_000)
 
 
 def test_reason_of_another_lookup_steers_no_terminal():
