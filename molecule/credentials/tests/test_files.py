@@ -49,6 +49,7 @@ def test_file_has_the_whole_credential(lab):
         "url": "",
         "description": "Of the tests",
         "metadata": {"env": "test", "port": 5432},
+        "protected": [],
     }
 
 
