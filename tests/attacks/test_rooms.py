@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Root makes a directory of an account, who has put something else in its place.
+"""Root acts where an account has put something else in the place of a file or directory.
 
 On nodes, molecule/default/tests/test_rooms.py does the same to the whole of site.yml.
 """
 
+import argparse
+import contextlib
 import os
 import pwd
 import re
 import shutil
 import signal
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +22,11 @@ from ansible_collections.caspian.airflow.plugins.module_utils.locked_files impor
     Attributes,
     LockedFileError,
 )
+
+from rax import cli
+from rax.cli import _node
+from rax.cli._commands import complete
+from rax.config import list_configs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it is about root")
 
@@ -138,7 +146,7 @@ def hard_link_on_the_way(home, victim):
     return home / "state/alerts"
 
 
-def pipe(home, victim):
+def pipe(home, _victim):
     os.mkfifo(home / "alerts")
     return home / "alerts"
 
@@ -194,7 +202,7 @@ def test_a_shared_folder_is_not_handed_over(account, place, victim):
     assert state(place) == before
 
 
-def test_root_has_nothing_in_the_rooms_of_an_account(place, home):
+def test_root_has_nothing_in_the_rooms_of_an_account(home):
     """A package cache there would be read by root, and written by the account."""
     with pytest.raises(LockedFileError) as caught:
         ensure(str(home / "cache"), ROOTS)
@@ -225,24 +233,20 @@ def test_a_link_of_an_account_in_a_directory_of_root(place, victim):
     assert state(place) == before
 
 
-def test_the_account_swaps_it_at_every_moment(place, home, victim):
-    """It has a directory, nothing and a link there, in turn, while root is at it."""
+def test_the_account_swaps_it_at_every_moment(home, victim):
+    """There is a link, nothing and a directory, in turn, while root is at it."""
     before = state(victim)
     child = os.fork()
     if child == 0:
         os.setgroups([])
         os.setgid(OWNER.pw_gid)
         os.setuid(OWNER.pw_uid)
-        os.chdir(home)
-        os.symlink(victim, "link")
+        spare, away, alerts = (home / name for name in ("spare", "away", "alerts"))
+        spare.symlink_to(victim)
         while True:
-            for name in ("alerts", "link"):
-                try:
-                    os.rename(name, "away")
-                    os.rename("away", "alerts" if name == "link" else "directory")
-                    os.rename("directory" if name == "link" else "alerts", name)
-                except OSError:
-                    pass
+            for source, target in ((alerts, away), (spare, alerts), (away, spare)):
+                with contextlib.suppress(OSError):
+                    source.rename(target)
     made = 0
     try:
         for _ in range(2000):
@@ -264,3 +268,78 @@ def test_an_account_that_is_none(place):
     with pytest.raises(LockedFileError) as caught:
         ensure(str(rooms / "alerts"), Attributes(54321, 54321, 0o700))
     assert re.search(r"the user id 54321, which is no account", str(caught.value))
+
+
+# The command rax, which root runs on a node
+
+
+@pytest.fixture
+def as_root(place, monkeypatch):
+    """Return a function that runs rax as root does, and returns its exit code and what it says."""
+    monkeypatch.setenv("RAX_ACCOUNT", OWNER.pw_name)
+    monkeypatch.delenv("RAX_CONFIG_DIR", raising=False)
+
+    def run(*arguments):
+        said = place / "said"
+        said.touch()
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                for stream in (1, 2):
+                    os.dup2(os.open(said, os.O_WRONLY | os.O_APPEND), stream)
+                sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+                code = cli.main(arguments)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said.read_text()
+
+    return run
+
+
+@pytest.fixture
+def secret(place, home, monkeypatch):
+    """Return a folder that root alone reads, which the account has made that of its configs."""
+    folder = make(place / "secret")
+    (folder / "canary.yaml").write_text("canary: hunter-22\n")
+    folder.chmod(0o700)
+    (home / "configs").symlink_to(folder)
+    monkeypatch.setenv("RAX_RELEASE_DIR", str(home))
+    return folder
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize("arguments", [("show", "canary"), ("list",)])
+def test_root_reads_configs_as_the_account(arguments, as_root):
+    code, said = as_root("config", *arguments)
+    assert "hunter-22" not in said
+    assert "canary\n" not in said
+    assert code == (cli.FAILED if arguments[0] == "show" else 0)
+
+
+@pytest.mark.usefixtures("secret")
+def test_root_completes_names_as_the_account(as_root, monkeypatch):
+    """The Tab key of root's shell."""
+    action = argparse.ArgumentParser().add_argument("name")
+    complete(action, list_configs)
+
+    def answer(_parser):
+        sys.stdout.write(f"{action.completer()}\n")
+        return 0
+
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setattr(cli, "_complete", answer)
+    assert as_root() == (0, "[]\n")
+
+
+def test_what_rax_runs_has_no_terminal(place):
+    """Of the account, it could press keys for root's shell by TIOCSTI."""
+    program = place / "program"
+    program.write_text(
+        f"#!{sys.executable}\nimport os\nprint(os.getsid(0) == os.getpid())\n"
+        "try:\n    os.open('/dev/tty', os.O_RDWR)\nexcept OSError:\n    print('no terminal')\n"
+    )
+    program.chmod(0o755)
+    assert _node._run(str(program)) == "True\nno terminal\n"

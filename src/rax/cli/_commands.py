@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rax.cli._account import leave_root
 from rax.errors import RaxError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def complete(action: argparse.Action, names: Callable[[], Iterable[str]]) -> Non
 
     def completer(**_: object) -> list[str]:
         try:
+            # Root's Tab key must not look for names in the folders of another account.
+            leave_root()
             return list(names())
         except (RaxError, OSError):
             return []

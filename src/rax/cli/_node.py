@@ -227,6 +227,8 @@ def _run(*argv: str, quiet: bool = False) -> str | None:
         done = subprocess.run(  # noqa: S603 - both are programs of the node itself
             argv, capture_output=True, text=True, errors="replace", timeout=_LIMIT, check=False,
             stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"},
+            # It may be of another account than the terminal, whose keys it must not press.
+            start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError:
         return None

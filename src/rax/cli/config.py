@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rax._printable import printable
+from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group, complete
 from rax.cli._output import write, write_json
 from rax.errors import RaxError
@@ -40,6 +41,7 @@ def _names() -> list[str]:
 
 
 def _list(options: argparse.Namespace) -> int:
+    leave_root()
     names = _names()
     if options.json:
         write_json(names)
@@ -51,6 +53,7 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from rax.config import find_secrets, get_config
 
+    leave_root()
     name = options.name
     found = get_config(name)
     secrets = find_secrets(found, _credential_names())

@@ -25,6 +25,7 @@ def root(tmp_path, monkeypatch):
     (root / "ebi").mkdir(parents=True)
     (root / "ebi/daily.yaml").write_text(DAILY)
     monkeypatch.delenv("RAX_CONFIG_DIR", raising=False)
+    monkeypatch.setenv("RAX_ACCOUNT", "root")
     monkeypatch.setenv("RAX_RELEASE_DIR", str(root.parent))
     return root
 
