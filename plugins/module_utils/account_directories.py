@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import (
     Attributes,
     LockedFileError,
+    names,
     split_path,
     status,
 )
@@ -124,7 +125,7 @@ def _follow(name: str, descriptor: int, account: int, here: str) -> str:
             f"{path} is a link to {target!r} that {_name(account or link.st_uid)} may have made:"
             " look where it comes from and remove it"
         )
-    return os.path.normpath(os.path.join(here or "/", target))
+    return os.path.normpath(target if target.startswith("/") else f"{here}/{target}")
 
 
 def _open(name: str, flags: int, descriptor: int, path: str) -> int:
@@ -154,7 +155,7 @@ def _repair(
     try:
         found = os.fstat(leaf)
         # A mount point that was made for it is root's, and has nothing in it yet.
-        unused = found.st_uid == account == ROOT and not {*os.listdir(leaf)} - {_LOST}
+        unused = found.st_uid == account == ROOT and not {*names(leaf)} - {_LOST}
         if found.st_uid != wanted.uid and not unused:
             raise LockedFileError(
                 f"it is there, belongs to {_name(found.st_uid)} and is not taken away: name another"

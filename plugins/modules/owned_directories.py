@@ -11,12 +11,12 @@ short_description: Make directories that belong to accounts
 version_added: 0.1.0
 description:
   - Makes directories, with missing parents, and gives them their owner, group and mode. With
-    M(ansible.builtin.file), an account could put a link in the place of a directory in its home, and root
-    would give it the directory that the link leads to.
-  - Follows no link, but for links of root's in directories that nobody else may write to. From the first
-    directory on the way that is not root's, everything is done as the account that it belongs to.
-  - A directory that is there and belongs to somebody else is refused, not taken away, but for an empty one
-    of root's, such as a new mount point.
+    M(ansible.builtin.file), an account could put a link in the place of a directory in its home,
+    and root would give it the directory that the link leads to.
+  - Follows no link, but for links of root's in directories that nobody else may write to. From the
+    first directory on the way that is not root's, all is done as the account that it belongs to.
+  - A directory that is there and belongs to somebody else is refused, not taken away, but for an
+    empty one of root's, such as a new mount point.
 options:
   directories:
     description: What is to be there, in this order.
@@ -30,8 +30,8 @@ options:
         required: true
       owner:
         description:
-          - Name or number of the owner. Below a directory of another account than root, it has to be that
-            account.
+          - Name or number of the owner. Below a directory of another account than root, it has to
+            be that account.
         type: str
         default: root
       group:
