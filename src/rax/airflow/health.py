@@ -74,7 +74,10 @@ def component_problems(report: dict[str, Any], wanted: Iterable[str]) -> list[Pr
 
 
 def listed_workers(home: str | None = None) -> list[str]:
-    """Return the workers that the health DAG was last told of, in ``AIRFLOW_HOME`` or ``home``."""
+    """Return the workers that the health DAG was last told of, in ``home`` or where nodes have it.
+
+    That is ``RAX_HEALTH_DIR``, or else ``AIRFLOW_HOME``.
+    """
     try:
         names = json.loads(_list_path(home).read_text())
     except FileNotFoundError:
@@ -83,7 +86,8 @@ def listed_workers(home: str | None = None) -> list[str]:
 
 
 def _list_path(home: str | None = None) -> Path:
-    return Path(home or os.environ["AIRFLOW_HOME"], "health_workers.json")
+    folder = home or os.environ.get("RAX_HEALTH_DIR") or os.environ["AIRFLOW_HOME"]
+    return Path(folder, "health_workers.json")
 
 
 def list_workers(names: Iterable[str], home: str | None = None) -> bool:

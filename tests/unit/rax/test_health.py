@@ -75,6 +75,14 @@ def test_the_list_of_workers_of_another_home(tmp_path, monkeypatch):
     assert listed_workers(str(tmp_path)) == ["w1"]
 
 
+def test_the_list_of_workers_where_airflow_home_is_roots(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", "/nowhere")
+    monkeypatch.setenv("RAX_HEALTH_DIR", str(tmp_path))
+    assert list_workers(["w1"])
+    assert listed_workers() == ["w1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["health_workers.json"]
+
+
 def test_a_reader_never_sees_half_a_list(tmp_path, monkeypatch):
     """The DAG processor reads it at any time."""
     list_workers(["w1"], str(tmp_path))
