@@ -134,7 +134,7 @@ def _open(name: str, flags: int, descriptor: int, path: str) -> int:
         return os.open(name, flags, dir_fd=descriptor)
     except NotADirectoryError:
         raise LockedFileError(
-            f"{path} is not a directory: look where it comes from and remove it"
+            f"{path} is a link or no directory: look where it comes from and remove it"
         ) from None
 
 

@@ -16,7 +16,7 @@ description:
   - Follows no link, but for links of root's in directories that nobody else may write to. From the
     first directory on the way that is not root's, all is done as the account that it belongs to.
   - A directory that is there and belongs to somebody else is refused, not taken away, but for an
-    empty one of root's, such as a new mount point.
+    empty one of root's, such as a new mount point. All of them are named, and the others made.
 options:
   directories:
     description: What is to be there, in this order.
@@ -111,14 +111,17 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    changes = {}
+    changes, problems = {}, []
     for directory in module.params["directories"]:
         try:
             done = apply(**directory, check_mode=module.check_mode)
         except (locked_files.LockedFileError, OSError) as error:
-            module.fail_json(msg=f"{directory['path']}: {error}")
+            problems.append(f"{directory['path']}: {error}")
+            continue
         if done:
             changes[directory["path"]] = done
+    if problems:
+        module.fail_json(msg="; ".join(problems))
     module.exit_json(
         changed=bool(changes),
         changes={path: list(done) for path, done in changes.items()},

@@ -129,8 +129,17 @@ def test_check_mode(place, run):
 @needs_root
 def test_what_is_no_directory(place, run):
     (place / "file").write_text("")
-    assert "is not a directory" in run(wanted(place / "file/x"))["msg"]
-    assert "is not a directory" in run(wanted(place / "file"))["msg"]
+    assert "is a link or no directory" in run(wanted(place / "file/x"))["msg"]
+    assert "is a link or no directory" in run(wanted(place / "file"))["msg"]
+
+
+@needs_root
+def test_all_problems_are_named_and_the_others_made(place, run):
+    for name in ("a", "b"):
+        (place / name).write_text("")
+    said = run(wanted(place / "a"), wanted(place / "b"), wanted(place / "c"))["msg"]
+    assert [part.partition(": ")[0] for part in said.split("; ")] == [f"{place}/a", f"{place}/b"]
+    assert (place / "c").is_dir()
 
 
 def test_a_directory_of_this_account(tmp_path, run):
