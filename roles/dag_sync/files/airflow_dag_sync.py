@@ -1735,10 +1735,10 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 def one_line(text: str, length: int | None = None) -> str:
     """Make one printable line, of so many characters: names of files may hold any bytes."""
-    line = printable(" ".join(text.split()))
-    if length is None or len(line) <= length:
-        return line
-    return HALF.sub("", line[: length - 1]) + "…"
+    words = printable(" ".join(text.split()))
+    if length is None or len(words) <= length:
+        return words
+    return HALF.sub("", words[: length - 1]) + "…"
 
 
 def shown(char: str) -> str:
@@ -1748,17 +1748,22 @@ def shown(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def line(message: str) -> str:
+    """Make one printable line, in which a byte of a name that is no UTF-8 is a �."""
+    return one_line(re.sub("[\ud800-\udfff]", "\ufffd", message), LONGEST_LINE)
+
+
 def say_to_terminal(message: str, priority: int = syslog.LOG_INFO) -> None:
     """Say one line to whoever runs this."""
     stream = sys.stderr if priority < syslog.LOG_NOTICE else sys.stdout
-    stream.write(one_line(message, LONGEST_LINE) + "\n")
+    stream.write(line(message) + "\n")
     stream.flush()
 
 
 def say_to_syslog(message: str, priority: int = syslog.LOG_INFO) -> None:
     """Say one line to the journal; a run that finds nothing new says nothing."""
     if priority < syslog.LOG_DEBUG:
-        syslog.syslog(priority, one_line(message, LONGEST_LINE))
+        syslog.syslog(priority, line(message))
 
 
 def sha_argument(text: str) -> str:
