@@ -8,13 +8,17 @@ import pytest
 
 @pytest.fixture(scope="module")
 def installed(cluster, tmp_path_factory):
-    """Build and install the collection; return the environment of somebody who has nothing else."""
+    """Build and install the collection; return the environment of somebody who has nothing else.
+
+    The settings are the README's.
+    """
     folder = tmp_path_factory.mktemp("collection")
     cluster.local("ansible-galaxy", "collection", "build", "--output-path", str(folder))
     (archive,) = folder.glob("caspian-airflow-*.tar.gz")
     config = folder / "ansible.cfg"
     config.write_text(
         f"[defaults]\ncollections_path = {folder}\ninject_facts_as_vars = false\n"
+        "callbacks_enabled = caspian.airflow.guard\n"
         "[connection]\npipelining = true\n"
     )
     environment = {**os.environ, "ANSIBLE_CONFIG": str(config)}
