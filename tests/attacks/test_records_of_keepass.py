@@ -61,7 +61,7 @@ class Vault:
         shutil.copy(blank, path)
         self.database = PyKeePass(path, password="vault")
 
-    def add(self, title, password="p", user="u", *, group=None, url="", notes="", **attributes):  # noqa: S107
+    def add(self, title, password="p", user="u", *, group=None, url="", notes="", **attributes):  # noqa: S107 - a test's password is none
         """Add an entry; a protected attribute's name ends with an `_`."""
         group = group or self.database.root_group
         entry = self.database.add_entry(

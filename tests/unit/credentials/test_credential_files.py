@@ -455,6 +455,15 @@ def test_odd_values(credentials, deliver):
     assert json.loads(done.stdout)["changed"] is False
 
 
+def test_what_is_protected_changes_a_file_once(deliver):
+    """Files from before the mark get it by the next refresh."""
+    deliver(credentials={"A": credential()})
+    marked = {"A": credential(metadata={"pin": "1"}, protected=["metadata.pin"])}
+    assert deliver(credentials=marked)["updated"] == ["A"]
+    assert deliver(credentials=marked)["changed"] is False
+    assert deliver(credentials={}, problems={"A": "gone"})["kept"] == ["A"]
+
+
 def refused(place, deliver, changes, message, without=None):
     """Deliver a set with one bad credential; nothing of it is rendered."""
     before = tree(place)
