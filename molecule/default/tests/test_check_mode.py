@@ -26,14 +26,16 @@ def outside(cluster, tmp_path):
     (tmp_path / "hosts.yml").write_text(HOSTS)
     (tmp_path / "group_vars").symlink_to(cluster.root / "inventories" / "lab" / "group_vars")
     password = cluster.secret
+    # What the cluster's own URLs have, so that nothing differs.
+    options = "?sslmode=require&channel_binding=require"
     urls = tmp_path / "urls.yml"
     urls.touch(0o600)
     urls.write_text(
         f"lab_dir: {cluster.lab}\n"
         "airflow_external_database_url: postgresql+psycopg2://"
-        f"airflow:{password('metadata_db_password')}@scheduler1:5432/airflow\n"
+        f"airflow:{password('metadata_db_password')}@scheduler1:5432/airflow{options}\n"
         "airflow_external_result_backend_url: db+postgresql+psycopg2://"
-        f"airflow_results:{password('metadata_db_results_password')}@scheduler1:5432/airflow_results\n"
+        f"airflow_results:{password('metadata_db_results_password')}@scheduler1:5432/airflow_results{options}\n"
         f"airflow_external_broker_url: redis://:{password('broker_password')}@scheduler1:6379/0\n"
     )
     return ["-i", str(tmp_path / "hosts.yml"), "--extra-vars", f"@{urls}"]
