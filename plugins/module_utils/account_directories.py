@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import (
     Attributes,
     LockedFileError,
+    MissingDirectoryError,
     names,
     split_path,
     status,
@@ -54,6 +55,25 @@ def ensure(path: str, wanted: Attributes, *, check_mode: bool = False) -> Change
         if not isinstance(target, str):
             return target
         path = target
+    raise LockedFileError("the links on the way do not end")
+
+
+def open_directory(path: str) -> int:
+    """Open a directory that is there; links on the way are followed if nobody but root made them.
+
+    Raises MissingDirectoryError, and LockedFileError for what is in the way.
+    """
+    for _ in range(MAX_LINKS):
+        reached = _enter(path, check_mode=True)
+        if reached is None:
+            raise MissingDirectoryError(f"{path} does not exist: create it first")
+        if isinstance(reached, str):
+            path = reached
+            continue
+        try:
+            return os.open(".", _LEAF, dir_fd=reached[0])
+        finally:
+            os.close(reached[0])
     raise LockedFileError("the links on the way do not end")
 
 

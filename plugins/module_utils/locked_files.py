@@ -250,15 +250,25 @@ def sync_file_system(dir_fd: int) -> bool:
 
 def replace(name: str, content: bytes, wanted: Attributes, dir_fd: int) -> None:
     """Put a new file in the place of whatever non-directory ``name`` is, in one step."""
-    temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+    temporary = temporary_name(name)
     try:
         create(temporary, content, wanted, dir_fd)
         sync(temporary, dir_fd)
-        os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        publish(temporary, name, dir_fd)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=dir_fd)
         raise
+
+
+def temporary_name(name: str) -> str:
+    """Return a name that nobody can guess, for what is to become the file ``name``."""
+    return f".{name}.{secrets.token_hex(8)}.tmp"
+
+
+def publish(temporary: str, name: str, dir_fd: int) -> None:
+    """Rename a file that is complete, and bring that to the disk."""
+    os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     os.fsync(dir_fd)
 
 

@@ -13,7 +13,7 @@ description:
   - Writes a file that a unit loads with C(LoadCredentialEncrypted=) or C(LoadCredential=).
     C(systemd-creds) encrypts O(content) with the key of the host and its TPM2, as far as it has
     one, so that a copy of the file opens nowhere else.
-  - The file belongs to root, has the mode 0400, and is written as M(caspian.airflow.secret_file)
+  - The file belongs to root, has the mode 0400, and is written as M(caspian.airflow.files)
     writes its own; whatever of that has drifted is repaired.
   - Each encryption gives another ciphertext. The file is unchanged when what it holds decrypts to
     O(content), and written anew when it can't be decrypted, as on another machine, after damage

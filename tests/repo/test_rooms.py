@@ -33,8 +33,7 @@ PATHS = (
 PLACE = re.compile(rf"\b(?:{'|'.join(NAMES)})\b|(?<![\w}}])(?:{'|'.join(PATHS)})|~[a-z/]")
 # What reaches its files by descriptors, follows no link and writes new files alone.
 BY_DESCRIPTOR = (
-    "caspian.airflow.owned_directories",
-    "caspian.airflow.secret_file",
+    "caspian.airflow.files",
     "caspian.airflow.credential_files",
     "caspian.airflow.credentials_deliver",
 )
@@ -71,7 +70,7 @@ def root_by_name(tree):
             continue
         found += [
             f"{path}: «{task.get('name')}» has root at {match[0]} by name:"
-            f" use {BY_DESCRIPTOR[0]} or {BY_DESCRIPTOR[1]}, or become_user"
+            f" use {BY_DESCRIPTOR[0]}, or become_user"
             for match in [PLACE.search(paths_of(task))]
             if match
         ]
@@ -98,20 +97,31 @@ def places_that_are_not_listed(tree):
         if name not in NAMES and re.match(rf"(?:{{{{\s*)?(?:{PLACE.pattern})", str(value))
     ]
     for path, task in tasks_of(tree, *TASKS):
-        if action_of(task) != BY_DESCRIPTOR[0]:
-            continue
-        directories = task[BY_DESCRIPTOR[0]]["directories"]
-        if isinstance(directories, str):
-            directories = [
-                {"path": match[1], "owner": match[2]}
-                for match in re.finditer(r"'path': (\w+)(?:, 'owner': (\w+))?", directories)
+        if action_of(task) == BY_DESCRIPTOR[0]:
+            variables = tree.root.joinpath(*path.parts[:2], "vars/main.yml")
+            written = tree.text(variables) if variables.is_file() else ""
+            found += [
+                f"{path}: {place} is not in the list here"
+                for place in directories_of_accounts(task, written)
+                if not PLACE.search(place)
             ]
-        found += [
-            f"{path}: {directory['path']} is not in the list here"
-            for directory in directories
-            if (directory.get("owner") or "root") != "root" and not PLACE.search(directory["path"])
-        ]
     return found
+
+
+def directories_of_accounts(task, variables):
+    """Yield the path of each directory that the module gives to an account.
+
+    They are entries of the task, or of a variable of it or of its role.
+    """
+    lists = [task[BY_DESCRIPTOR[0]]["files"], *(task.get("vars") or {}).values()]
+    for entry in (entry for one in lists if isinstance(one, list) for entry in one):
+        if entry.get("state") == "directory" and entry.get("owner", "root") != "root":
+            yield entry["path"]
+    texts = [one for one in lists if isinstance(one, str)]
+    for entry in re.findall(r"\{'path':[^{}]*\}", " ".join(texts) + variables):
+        path, owner = (re.search(rf"'{key}': ([^,}}]+)", entry) for key in ("path", "owner"))
+        if "'directory'" in entry and owner:
+            yield path[1]
 
 
 FILE, COMMAND, OWNED = "ansible.builtin.file", "ansible.builtin.command", BY_DESCRIPTOR[0]
@@ -124,7 +134,9 @@ def task(module, loop=None, become_user=None, **arguments):
 
 
 def owned(directories):
-    return task(OWNED, directories=directories)
+    if isinstance(directories, list):
+        directories = [{**one, "state": "directory"} for one in directories]
+    return task(OWNED, files=directories)
 
 
 CASES = [
@@ -148,7 +160,20 @@ CASES = [
         "x_y",
     ),
     (places_that_are_not_listed, {"roles/x/defaults/main.yml": "x_y: /home/x"}, "x_y"),
-    (places_that_are_not_listed, owned("{{ [{'path': x_y, 'owner': x_user}] }}"), "x_y"),
+    (
+        places_that_are_not_listed,
+        owned("{{ [{'path': x_y, 'state': 'directory', 'owner': x_user}] }}"),
+        "x_y",
+    ),
+    (
+        places_that_are_not_listed,
+        {
+            **owned("{{ x_list }}"),
+            "roles/x/vars/main.yml": "x_list: \"{{ [{'path': x_y, 'state': 'directory',"
+            " 'owner': u}] }}\"",
+        },
+        "x_y",
+    ),
 ]
 GOOD = [
     task(FILE, path="/etc/airflow/x", state="directory", owner="root"),
@@ -157,9 +182,12 @@ GOOD = [
     task(COMMAND, argv=["runuser", "--user=x", "--", "cat", "/home/airflow/x"]),
     task("ansible.builtin.user", name="x", home="{{ airflow_home }}"),
     task("ansible.builtin.assert", that="airflow_home is match('/')"),
-    task("caspian.airflow.secret_file", path="{{ airflow_home }}/x", content="x"),
+    task(OWNED, files=[{"path": "{{ airflow_home }}/x", "content": "x", "owner": "x"}]),
     owned([{"path": "/srv/x"}]),
-    owned("{{ [{'path': x_y}, {'path': dag_sync_metrics_directory, 'owner': x_user}] }}"),
+    owned(
+        "{{ [{'path': x_y, 'state': 'directory'},"
+        " {'path': dag_sync_metrics_directory, 'state': 'directory', 'owner': x_user}] }}"
+    ),
     task(FILE, path="{{ my_airflow_home_x }}/opt/home/x"),
 ]
 RULES = list(dict.fromkeys(rule for rule, *_ in CASES))

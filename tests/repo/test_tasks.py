@@ -107,7 +107,7 @@ def mentions(text, names):
 
 
 def copied_secrets(tree):
-    """A file that these modules write is open to all for a moment: secret_file writes secrets."""
+    """A file of these modules is open to all for a moment: the module files writes secrets."""
     secrets, found = secrets_of(tree), []
     for path, task in tasks_of(tree, *TASK_FILES):
         action = action_of(task)

@@ -56,7 +56,7 @@ def test_every_role_is_documented(cluster, installed, role):
                 "credentials_deliver",
                 "credentials_fetch",
                 "credentials_report",
-                "secret_file",
+                "files",
                 "source_archive",
                 "systemd_credential",
             ],

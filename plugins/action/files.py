@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the module secret_file through a pipelined connection only."""
+"""Runs the module files through a pipelined connection only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories of accounts, as roles make them. What others put in the way: tests/attacks."""
+"""Directories that the module files makes. What others put in the way: tests/attacks."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.caspian.airflow.plugins.module_utils.account_directories import parse_mode
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import LockedFileError
-from ansible_collections.caspian.airflow.plugins.modules import owned_directories
+from ansible_collections.caspian.airflow.plugins.modules import files
 
 OWNER = pwd.getpwnam("nobody")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
@@ -32,9 +32,12 @@ def run(capsys):
     """Return a function that runs the module for the directories."""
 
     def run(*directories, check=False):
-        arguments = {"directories": list(directories), "_ansible_check_mode": check}
+        arguments = {
+            "files": [{**one, "state": "directory"} for one in directories],
+            "_ansible_check_mode": check,
+        }
         with patch_module_args(arguments), pytest.raises(SystemExit):
-            owned_directories.main()
+            files.main()
         return json.loads(capsys.readouterr().out)
 
     return run
@@ -61,8 +64,8 @@ def test_made_in_order_and_then_unchanged(place, run):
     assert result["changes"] == {
         path: ["state"] for path in (str(home), str(inner), f"{place}/etc")
     }
-    assert result["diff"]["before"][str(home)] == {"state": "absent"}
-    assert result["diff"]["after"][str(home)] == {"state": "directory"}
+    assert result["diff"][0]["before"][str(home)] == {"state": "absent"}
+    assert result["diff"][0]["after"][str(home)] == {"state": "directory"}
     assert attributes(home) == (OWNER.pw_uid, OWNER.pw_gid, 0o750)
     assert attributes(inner) == (OWNER.pw_uid, OWNER.pw_gid, 0o700)
     assert attributes(inner.parent) == (OWNER.pw_uid, OWNER.pw_gid, 0o755), "made as the account"
@@ -70,7 +73,7 @@ def test_made_in_order_and_then_unchanged(place, run):
     again = run(*directories)
     assert again["changed"] is False
     assert again["changes"] == {}
-    assert again["diff"] == {"before": {}, "after": {}}
+    assert again["diff"] == []
 
 
 @needs_root
@@ -82,7 +85,7 @@ def test_group_and_mode_are_repaired(place, run):
         os.chown(path, OWNER.pw_uid, 1)
     result = run(wanted(home), wanted(home / "alerts"))
     assert result["changes"] == {str(path): ["group", "mode"] for path in (home, home / "alerts")}
-    assert result["diff"]["before"][str(home)] == {"group": "1", "mode": "0777"}
+    assert result["diff"][0]["before"][str(home)] == {"group": "1", "mode": "0777"}
     assert attributes(home / "alerts") == (OWNER.pw_uid, OWNER.pw_gid, 0o750)
 
 

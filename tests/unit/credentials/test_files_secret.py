@@ -1,4 +1,4 @@
-"""One secret in one file: the scenarios, on the real file system."""
+"""A secret that the module files writes: the scenarios, on the real file system."""
 
 import contextlib
 import errno
@@ -27,11 +27,34 @@ def path(place):
     return place / "key"
 
 
+class OneSecret(Module):
+    """The module for one file, of which alone its result is told."""
+
+    def __init__(self, path, **arguments):
+        super().__init__("files", path=str(path), secret=True, **arguments)
+
+    def given(self, **changes):
+        """Return the arguments of the module."""
+        file = {**self.arguments, **changes}
+        return {"files": [{key: value for key, value in file.items() if value is not None}]}
+
+    def __call__(self, *, check=False, account=None, **changes):
+        done = execute(self.name, self.given(**changes), check=check, account=account)
+        assert done.returncode == 0, done.stdout + done.stderr
+        result = json.loads(done.stdout)
+        (result["changes"],) = [*result["changes"].values()] or [[]]
+        return result
+
+    def failed(self, *, check=False, account=None, **changes):
+        done = execute(self.name, self.given(**changes), check=check, account=account)
+        assert done.returncode != 0, done.stdout
+        assert not done.stderr
+        return json.loads(done.stdout)
+
+
 @pytest.fixture
 def write(path):
-    return Module(
-        "secret_file", path=str(path), content=SECRET, owner=str(NOBODY), group=str(GROUP)
-    )
+    return OneSecret(path, content=SECRET, owner=str(NOBODY), group=str(GROUP))
 
 
 def test_created(path, write):
@@ -90,7 +113,7 @@ def victim(place):
     assert tree(directory) == before
 
 
-@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("state", ["file", "absent"])
 def test_symlink_dest(path, write, victim, state):
     path.symlink_to(victim)
     assert "a symbolic link" in write.fails(state=state)
@@ -129,8 +152,7 @@ def test_swapped_meanwhile(place, path, write, victim):
 
     with other_process(swap, account=NOBODY) as end:
         messages = [
-            execute("secret_file", {**write.arguments, "content": str(number)}).stdout
-            for number in range(1, 20)
+            execute("files", write.given(content=str(number))).stdout for number in range(1, 20)
         ]
         assert end() == []
     assert all("symbolic link" in m or '"changed": true' in m for m in messages), messages
@@ -164,7 +186,7 @@ def test_leftover_tmp(place, path, write):
 
 @pytest.fixture
 def traced(place, write):
-    return Traced("secret_file", {**write.arguments, "content": "new"}, place)
+    return Traced("files", write.given(content="new"), place)
 
 
 @pytest.mark.parametrize("before", ["old", None])
@@ -228,18 +250,23 @@ def test_absent(place, write):
     assert write(state="absent", content=None, path="/nowhere/key")["changed"] is False
 
 
-def test_result_has_no_secret(write):
+def test_result_has_no_secret(path, write):
     write(content="old-s3cret")
-    done = execute("secret_file", {**write.arguments, "content": "new-s3cret"})
-    assert json.loads(done.stdout)["diff"]["before"] == {"content": "another"}
+    done = execute("files", write.given(content="new-s3cret"))
+    assert json.loads(done.stdout)["diff"] == [
+        {
+            "before": {str(path): {"content": "another"}},
+            "after": {str(path): {"content": "as given"}},
+        }
+    ]
     assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_result_is_not_garbled(path, write):
     """As masking a short secret wherever it occurs would do."""
     result = write(content="key")
-    assert result["diff"]["before_header"] == str(path)
-    assert result["invocation"]["module_args"]["content"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert list(result["diff"][0]["before"]) == [str(path)]
+    assert result["invocation"]["module_args"]["files"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 def test_content_that_is_a_number(path, write):
@@ -255,8 +282,7 @@ def test_odd_values(path, write, content):
 
 
 def test_content_that_is_no_text(write):
-    arguments = {**write.arguments, "content": "\ud800"}
-    done = execute("secret_file", arguments, wrapper=["env"])
+    done = execute("files", write.given(content="\ud800"), wrapper=["env"])
     assert json.loads(done.stdout)["msg"].endswith("key: content is no valid Unicode text")
 
 
