@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 import testinfra
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / ".lab" / os.environ["CASPIAN_LAB"]
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-WORKERS = ("worker1", "worker2")
+# A scenario's own inventory, or that of the demo.
+_OWN = ROOT / LAB.name.replace("-", "/", 1) / "inventory"
+INVENTORY = _OWN if _OWN.exists() else ROOT / "inventories/lab"
+_GROUPS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]["children"]
+WORKERS = tuple(_GROUPS["airflow"]["children"]["worker"]["hosts"])
 NODES = (*WORKERS, "scheduler1")  # Workers first, as the playbook has it.
 
 
@@ -23,9 +28,10 @@ class Cluster:
 
     lab = LAB
     root = ROOT
-    # A scenario's own, or that of the demo.
-    _hosts = ROOT / LAB.name.replace("-", "/", 1) / "inventory"
-    inventory = str(_hosts if _hosts.exists() else ROOT / "inventories/lab")
+    inventory = str(INVENTORY)
+    # Their names.
+    workers = WORKERS
+    nodes = NODES
 
     def node(self, name):
         """Return the node as testinfra's host, on which commands run as root."""

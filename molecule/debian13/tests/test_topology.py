@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-WORKERS = ("worker1", "worker2")
 VAULT = "/etc/caspian-refresh/vault.kdbx"
 
 
@@ -40,7 +39,7 @@ def peers(node, port):
 
 @pytest.mark.parametrize("port", [5432, 6379])
 def test_services_are_asked_over_ipv6_alone(cluster, scheduler1, port):
-    known = {name: cluster.url_host(name) for name in ("scheduler1", *WORKERS)}
+    known = {name: cluster.url_host(name) for name in cluster.nodes}
     wanted = set(known.values()) if port == 6379 else {known["scheduler1"]}
     # A worker that another test has stopped and started needs a moment.
     cluster.wait(
@@ -74,7 +73,7 @@ def test_logs_of_a_worker_are_read(cluster):
 
 
 def test_dags_come_over_ipv6(cluster):
-    for name in ("scheduler1", *WORKERS):
+    for name in cluster.nodes:
         settings = json.loads(cluster.node(name).check_output("cat /etc/airflow/dag_sync.json"))
         host = cluster.url_host("scheduler1")
         assert settings["repository"] == f"ssh://git@{host}/srv/git/dags.git"
@@ -82,7 +81,7 @@ def test_dags_come_over_ipv6(cluster):
 
 def test_the_refresh_is_let_in_from_both_versions_of_ip_and_by_no_link_local_address(cluster):
     address = cluster.address("scheduler1")
-    for name in ("scheduler1", *WORKERS):
+    for name in cluster.nodes:
         node = cluster.node(name)
         line = node.check_output("cat /var/lib/caspian-refresh/.ssh/authorized_keys")
         sources = re.search(r'from="([^"]*)"', line)[1].split(",")
@@ -92,8 +91,10 @@ def test_the_refresh_is_let_in_from_both_versions_of_ip_and_by_no_link_local_add
         assert ("::1" in sources) == (name == "scheduler1")
 
 
-@pytest.mark.parametrize(("name", "code"), [("scheduler1", 0), ("worker1", 255)])
-def test_the_refresh_s_key_is_of_use_on_the_control_node_alone(cluster, name, code):
+@pytest.mark.parametrize(
+    ("name", "other", "code"), [("scheduler1", "worker1", 0), ("worker1", "scheduler1", 255)]
+)
+def test_the_refresh_s_key_is_of_use_on_the_control_node_alone(cluster, name, other, code):
     """A copy of the key is refused where it comes from another node of the same network."""
     key = cluster.node("scheduler1").check_output("cat /var/lib/caspian-refresh/id_ed25519")
     cluster.send(name, "/run/stolen", key + "\n")
@@ -102,7 +103,7 @@ def test_the_refresh_s_key_is_of_use_on_the_control_node_alone(cluster, name, co
         # testinfra would take the code for its own ssh's.
         tried = node.run(
             "ssh -i /run/stolen -o BatchMode=yes -o StrictHostKeyChecking=no -o"
-            f" UserKnownHostsFile=/dev/null caspian-refresh@{cluster.address('worker2')} true;"
+            f" UserKnownHostsFile=/dev/null caspian-refresh@{cluster.address(other)} true;"
             " echo $?"
         )
     finally:
