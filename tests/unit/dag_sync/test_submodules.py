@@ -4,6 +4,9 @@ import shutil
 
 import pytest
 
+# For what does not depend on the server: molecule repeats the rest over ssh and https.
+local = pytest.mark.remotes("local")
+
 
 @pytest.fixture
 def lib(remote):
@@ -64,6 +67,7 @@ def test_submodules_relative_below(remote, node):
     assert text(node, "lib/dags/a.py") == "inner\n"
 
 
+@local
 @pytest.mark.parametrize(
     ("base", "url", "joined"),
     [
@@ -84,6 +88,7 @@ def test_join_url(program, base, url, joined):
     assert program.join_url(base, url) == joined
 
 
+@local
 @pytest.mark.parametrize("base", ["https://host/a/dags.git", "ssh://git@host/a", "git@host:a/b"])
 def test_join_url_beyond_the_server(program, base):
     """However many `../` there are, no path of this host comes of it."""
@@ -145,6 +150,7 @@ def test_submodules_nested(remote, node, lib):
     assert text(node, "lib/inner/y.py") == "y = 1\n"
 
 
+@local
 def test_submodules_without_end(remote, node):
     """A repository that has itself as a submodule, in an older commit each time."""
     sha = remote.commit("0")
@@ -187,6 +193,7 @@ def test_submodules_url_that_is_refused(remote, node, first, url, told):
     assert not node.leftovers
 
 
+@local
 @pytest.mark.parametrize("url", ["{lib}", "file://{lib}"])
 def test_submodules_of_this_host(remote, node, lib, url):
     """A remote repository names a path of the node, which whoever may push must not read."""
@@ -274,6 +281,7 @@ def test_submodules_repaired(remote, node, lib, with_lib):
     assert node.tree == before
 
 
+@local
 def test_submodules_gated(remote, gated, lib, with_lib):
     """What is inside is checked like the rest."""
     lib.write("x.py", "def f(:\n")
@@ -284,6 +292,7 @@ def test_submodules_gated(remote, gated, lib, with_lib):
     assert gated.published == with_lib
 
 
+@local
 @pytest.mark.parametrize("where", [".gitattributes", "data/.gitattributes", "vendor/lib"])
 def test_lfs(remote, node, lib, first, where):
     """Refused, also where only a submodule has it; a mere mention is none."""
@@ -300,6 +309,7 @@ def test_lfs(remote, node, lib, first, where):
     assert node.published == first
 
 
+@local
 def test_lfs_no_more(remote, node, first):
     remote.write(".gitattributes", "# once *.bin filter=lfs\n*.txt text\n")
     remote.write("README", "*.bin filter=lfs\n")

@@ -12,6 +12,8 @@ import pytest
 
 PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync.py"
 LONG_AGO = 100  # days
+# For what does not depend on the server: molecule repeats the rest over ssh and https.
+local = pytest.mark.remotes("local")
 
 
 def snapshot(directory):
@@ -26,6 +28,7 @@ def snapshot(directory):
 # What is published
 
 
+@local
 @pytest.mark.parametrize(
     "root", ["missing", "exists empty", "has symlink", "under another repository"]
 )
@@ -66,6 +69,7 @@ def test_whole_tree(remote, node):
     assert top == ["configs", "dags", "latest", "lib", "tests", "util"]
 
 
+@local
 def test_readers_other_uid(remote, node):
     """Under umask 077 the group can read everything, and nobody else can write anything."""
     remote.commit("one")
@@ -148,6 +152,7 @@ def test_sha_pin(remote, node, first):
     assert node.run() == f"unchanged {first} ({first})\n"
 
 
+@local
 def test_noop_cost(node, first, tmp_path):
     """One ls-remote and nothing written, the moment of the success aside."""
     calls = tmp_path / "calls"
@@ -230,6 +235,7 @@ def test_tag_of_no_commit(remote, node, first):
     assert node.published == first
 
 
+@local
 def test_link_is_a_directory(remote, node):
     remote.commit("one")
     node.link.mkdir()
@@ -237,6 +243,7 @@ def test_link_is_a_directory(remote, node):
     assert not node.repository.exists()
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_token_leak(node):
     """What git itself says is masked too, in the message and in what is kept."""
@@ -309,6 +316,7 @@ def test_remote_down(remote, node, first):
     assert status["age_seconds"] < 60
 
 
+@local
 @pytest.mark.parametrize(
     "damage", ["HEAD gone", "stale locks", "packs cut", "packs zeroed", "no repository"]
 )
@@ -348,6 +356,7 @@ def test_repository_damaged(remote, node, damage, down_first):
     assert "damaged" not in node.run()
 
 
+@local
 def test_release_removed(node, first):
     """Somebody removed the published release: it is made again, without the network's help."""
     (node.releases / first).rename(node.home / "elsewhere")
@@ -355,6 +364,7 @@ def test_release_removed(node, first):
     assert (node.published, node.content) == (first, "one")
 
 
+@local
 def test_wrong_worktree_hash(remote, node, first):
     """Under the name of a commit there is the tree of another one."""
     second = remote.commit("two")
@@ -367,6 +377,7 @@ def test_wrong_worktree_hash(remote, node, first):
     assert (node.published, node.content) == (first, "one")
 
 
+@local
 @pytest.mark.parametrize("target", ["nowhere", ".", "/", ".airflow-git-dir/releases/../releases"])
 def test_link_leads_elsewhere(node, first, target):
     """Somebody has set the link: it is set again."""
@@ -379,6 +390,7 @@ def test_link_leads_elsewhere(node, first, target):
 # Beside each other
 
 
+@local
 def test_overlap(remote, node, first):
     remote.commit("two")
     with (node.root / "lock").open() as lock:
@@ -390,6 +402,7 @@ def test_overlap(remote, node, first):
     assert node.run().startswith("published")
 
 
+@local
 def test_fetch_beside_a_gate(remote, node, first, tmp_path):
     """A task that lacks a release does not wait for the check of another one."""
     needed = remote.commit("two")
@@ -412,6 +425,7 @@ def test_fetch_beside_a_gate(remote, node, first, tmp_path):
     assert not node.leftovers
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_leftover_temp_link(remote, node):
     """Also crash before link clean-up: leftovers block nothing, and neighbours are no leftovers."""
@@ -439,6 +453,7 @@ def test_leftover_temp_link(remote, node):
     assert all(path.exists() for path in neighbours)
 
 
+@local
 def test_gc(remote, node, first):
     """The newest stay, the young stay, the published one stays, the rest goes."""
     node.settings |= {"keep_releases": 2}
@@ -456,6 +471,7 @@ def test_gc(remote, node, first):
     assert not node.leftovers
 
 
+@local
 def test_gc_counts_from_the_last_publication(remote, node, first):
     """A release that was published for long is young when the next one replaces it."""
     node.settings |= {"keep_releases": 1}
@@ -465,6 +481,7 @@ def test_gc_counts_from_the_last_publication(remote, node, first):
     assert (node.releases / first).is_dir()
 
 
+@local
 def test_gc_in_use(remote, node, first):
     """A release that a reader holds survives; and goes when it is let go."""
     node.settings |= {"keep_releases": 1, "keep_days": 0}
@@ -481,6 +498,7 @@ def test_gc_in_use(remote, node, first):
     assert node.published == third
 
 
+@local
 def test_torn_read_pinned(remote, node):
     """A reader that follows the link once, and holds what it found, never sees two releases."""
     node.settings |= {"keep_releases": 1, "keep_days": 0}
@@ -532,6 +550,7 @@ def test_torn_read_pinned(remote, node):
 # The other commands
 
 
+@local
 def test_status_before_the_first_sync(node):
     status = node.status
     assert set(status) == {
@@ -542,12 +561,14 @@ def test_status_before_the_first_sync(node):
     assert not node.root.exists()
 
 
+@local
 def test_status(node, first):
     status = node.status
     assert (status["published"], status["seen"], status["pinned"]) == (first, first, None)
     assert 0 <= status["age_seconds"] < 60
 
 
+@local
 @pytest.mark.parametrize("state", ["", "[]", "{"])
 def test_state_lost(node, first, state):
     (node.root / "state.json").write_text(state)
@@ -594,6 +615,7 @@ def test_fetch_of_an_unknown_commit(node):
     assert "is not the 40 characters of a commit" in node.run("fetch", "main", code=2)
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_fetch_waits_for_a_run_that_brings_a_release(remote, node):
     sha = remote.commit("two")
@@ -605,6 +627,7 @@ def test_fetch_waits_for_a_run_that_brings_a_release(remote, node):
     assert process.communicate(timeout=20) == (f"fetched {sha}\n", "")
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_fetch_waits_no_longer_than_its_time(remote, node):
     sha = remote.commit("two")
@@ -614,6 +637,7 @@ def test_fetch_waits_no_longer_than_its_time(remote, node):
         assert node.run("fetch", sha, code=1) == "failed: another run is at work\n"
 
 
+@local
 def test_rollback(remote, node, first):
     """Without network, and until unpin; what comes meanwhile is seen and not published."""
     second = remote.commit("two")
@@ -638,6 +662,7 @@ def test_rollback(remote, node, first):
     assert (node.published, node.content) == (third, "three")
 
 
+@local
 def test_rollback_to_nothing(remote, node, first):
     output = node.run("rollback", code=2)
     assert output == f"failed: there is no release before the published one here, only: {first}\n"
@@ -649,6 +674,7 @@ def test_rollback_to_nothing(remote, node, first):
 # Under cron
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_cron_says_each_error_once_an_hour(remote, node, tmp_path):
     driver = tmp_path / "driver.py"
@@ -681,12 +707,14 @@ def test_cron_says_each_error_once_an_hour(remote, node, tmp_path):
     assert tick() == []
 
 
+@local
 def test_errors_that_differ_in_a_number_are_the_same(program):
     one, two = (f"Failed to connect to host port 443 after {ms} ms" for ms in (12, 137))
     assert program.without_numbers(one) == program.without_numbers(two)
     assert program.without_numbers(one) != program.without_numbers("No route to host")
 
 
+@local
 @pytest.mark.parametrize(
     ("errors", "said"),
     [
