@@ -39,6 +39,18 @@ def test_pushed_commit_is_on_every_node_within_a_tick(cluster, pushed):
         waiting = {name for name in waiting if cluster.published(name) != pushed}
         time.sleep(1)
     assert not waiting
+    for name in cluster.nodes:
+        node = cluster.node(name)
+        published = node.check_output(
+            "journalctl --no-pager --output=cat --identifier=airflow-dag-sync"
+        )
+        assert f"published {pushed} (main)" in published
+        # cron says so of output that it would have mailed.
+        cron = node.check_output("journalctl --no-pager --unit=cron")
+        assert "airflow-dag-sync --splay" in cron
+        assert "output" not in cron
+        for folder in ("/var/mail", "/var/spool/mail/"):
+            assert node.run(f"ls -A {folder}").stdout == ""
 
 
 def test_cron_line_is_simple(airflow_node):
