@@ -21,6 +21,9 @@ from rax.credentials import Credential
 NAME = "EBI-ETL-DEV-01"
 SECRET = "s3cr3t-canary"
 NOBODY = 65534
+# Ages that a slow machine tells in the same words.
+KEPT_SECONDS = 2 * 3600 + 5 * 60
+STALE_SECONDS = 2 * 86400 + 5 * 3600
 REFRESH = "refresh the credentials (playbooks/refresh_credentials.yml"
 
 
@@ -289,21 +292,21 @@ def damage(folder, kind):
             write_status(folder, {NAME: source("missing", None, "no entry has this title")})
             return NAME, "there is no file: no entry has this title", "put the record right"
         case "kept":
-            write_status(folder, {NAME: source("kept", 7200, "it has no host"), "B": source()})
+            write_status(folder, {NAME: source("kept", KEPT_SECONDS, "it has no host"), "B": source()})
             write(folder, "B")
-            text = "the last good file of 2 h ago is kept: it has no host"
+            text = "the last good file of 2 h 5 min ago is kept: it has no host"
             return NAME, text, "put the record right in the vault"
         case "undeclared":
             write_status(folder, {})
             return NAME, "is not in the status", "declare it in credentials_sources"
         case "stale":
-            write_status(folder, {NAME: source(age=2 * 86400)})
-            text = "the vault last confirmed a credential 2 d ago, and 1 d are allowed"
+            write_status(folder, {NAME: source(age=STALE_SECONDS)})
+            text = "the vault last confirmed a credential 2 d 5 h ago, and 1 d are allowed"
             return str(status), text, "journalctl -u caspian-refresh"
         case "one stale":
             write(folder, "B")
-            write_status(folder, {NAME: source(age=2 * 86400), "B": source()})
-            return NAME, "the vault last confirmed it 2 d ago, and 1 d are allowed", REFRESH
+            write_status(folder, {NAME: source(age=STALE_SECONDS), "B": source()})
+            return NAME, "the vault last confirmed it 2 d 5 h ago, and 1 d are allowed", REFRESH
         case "future":
             write_status(folder, {NAME: source(age=-3600)})
             return NAME, "when the vault last confirmed it is not known", "wrong clock"

@@ -295,7 +295,7 @@ def test_a_pagerduty_that_fails_changes_nothing_else(control, server, environmen
 
 
 def test_another_hosts_certificate(control, environment):
-    control.options = ["--alert", "TEAM", "--limit", "2"]
+    control.options = ["--alert", "TEAM", "--limit", "10"]
     with PagerDuty(names=("other.example",)) as fake:
         trust = {"SSL_CERT_FILE": str(fake.ca_path), "RAX_ALERTING_URL": fake.url}
         run = control.run_program(environment | trust | KILLED)
