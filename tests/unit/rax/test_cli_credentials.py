@@ -292,7 +292,9 @@ def damage(folder, kind):
             write_status(folder, {NAME: source("missing", None, "no entry has this title")})
             return NAME, "there is no file: no entry has this title", "put the record right"
         case "kept":
-            write_status(folder, {NAME: source("kept", KEPT_SECONDS, "it has no host"), "B": source()})
+            write_status(
+                folder, {NAME: source("kept", KEPT_SECONDS, "it has no host"), "B": source()}
+            )
             write(folder, "B")
             text = "the last good file of 2 h 5 min ago is kept: it has no host"
             return NAME, text, "put the record right in the vault"
