@@ -165,7 +165,10 @@ class FileSet:
     def _keep_texts(self, entry: Entry, staged: _Staged, found: os.stat_result | None) -> None:
         if entry.secret:
             return
-        before = b"" if found is None else locked_files.read(staged.name, staged.directory)
+        before = b""
+        # Another name of the same file may be that of a secret, linked here by an account.
+        if found is not None and found.st_nlink == 1:
+            before = locked_files.read(staged.name, staged.directory)
         self.texts[entry.path] = (
             before.decode("utf-8", "replace"),
             entry.content.decode("utf-8", "replace"),

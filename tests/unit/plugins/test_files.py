@@ -165,6 +165,16 @@ def test_a_link_of_an_account_on_the_way(place, run):
     assert names(place / "victim") == []
 
 
+def test_a_hard_link_to_a_secret_is_replaced_and_not_shown(place, run):
+    (place / "shadow").write_text("s3cret\n")
+    os.link(place / "shadow", place / "a")
+    result = run(text(place / "a"))
+    assert "s3cret" not in json.dumps(result)
+    assert "links" in result["changes"][f"{place}/a"]
+    assert (place / "shadow").read_text() == "s3cret\n"
+    assert (place / "a").read_text() == "new\n"
+
+
 def test_check_mode_on_a_new_node(place, run):
     entries = [
         directory(place / "etc"),
