@@ -41,7 +41,7 @@ def outside(cluster, tmp_path):
     return ["-i", str(tmp_path / "hosts.yml"), "--extra-vars", f"@{urls}"]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_nothing_would_change_with_outside_database_and_broker(cluster, outside):
     output = cluster.local("ansible-playbook", *outside, "site.yml", "--check", "--diff")
     recap = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", output, re.MULTILINE)

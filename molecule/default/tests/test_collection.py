@@ -28,7 +28,7 @@ def installed(cluster, tmp_path_factory):
     return environment
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_installed_collection_finds_nothing_to_change(cluster, installed):
     output = cluster.local(
         "ansible-playbook", "-i", "inventories/lab", "caspian.airflow.site", env=installed

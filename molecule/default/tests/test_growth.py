@@ -37,7 +37,7 @@ def play(cluster, tmp_path):
     cluster.local("scripts/nodes", "destroy", "--cluster", cluster.lab.name, "worker3")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_new_worker_runs_tasks_and_the_others_are_left_alone(cluster, play):
     def started():
         asked = "systemctl show --property=ActiveEnterTimestampMonotonic,MainPID 'airflow-*'"

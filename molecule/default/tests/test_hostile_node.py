@@ -77,7 +77,7 @@ def canary(cluster):
     path.unlink()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_it_gets_nothing_but_what_is_a_workers(hostile, canary, cluster):
     """With what took the place of variables in its facts, and in the answer of every module."""
     places = {
