@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import stat
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +41,7 @@ class Entry:
     state: str
     owner: str
     group: str
-    mode: str
+    mode: int
     content: bytes = dataclasses.field(default=b"", repr=False)
     secret: bool = False
     validate: tuple[str, ...] = ()
@@ -56,10 +55,10 @@ class Entry:
         mode = given["mode"] or ("0400" if secret else "")
         locked_files.split_path(path)
         if state == "absent":
-            return cls(path, state, "root", "root", "")
+            return cls(path, state, "root", "root", 0)
         if not mode:
             raise LockedFileError("mode is missing: give it, as a quoted octal number")
-        parse_mode(mode, secret)
+        bits = parse_mode(mode, secret)
         if state == "file" and (content is None or (secret and not content)):
             raise LockedFileError("content is missing or empty: give it, or state: absent")
         validate = tuple(given["validate"] or ())
@@ -71,7 +70,7 @@ class Entry:
             data = (content or "").encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise LockedFileError("content is no valid Unicode text") from None
-        return cls(path, state, given["owner"], given["group"], mode, data, secret, validate)
+        return cls(path, state, given["owner"], given["group"], bits, data, secret, validate)
 
 
 def parse_mode(text: str, secret: bool) -> int:
@@ -123,8 +122,7 @@ class FileSet:
     def _attributes(self, entry: Entry) -> Attributes | None:
         """Look up the accounts; None for one that a task before this would have made."""
         try:
-            mode = parse_mode(entry.mode, entry.secret)
-            return locked_files.attributes(entry.owner, entry.group, mode)
+            return locked_files.attributes(entry.owner, entry.group, entry.mode)
         except locked_files.UnknownAccountError:
             if self.check_mode:
                 return None
@@ -149,7 +147,7 @@ class FileSet:
             return
         staged = _Staged(entry, directory)
         self._staged.append(staged)
-        self._note(entry, staged.clear_leftovers(self.check_mode))
+        self._note(entry, locked_files.clear_leftovers(staged.name, directory, self.check_mode))
         wanted = self._attributes(entry)
         found = locked_files.status(staged.name, directory)
         if found is None or wanted is None:
@@ -180,14 +178,9 @@ class FileSet:
         except locked_files.MissingDirectoryError:
             return
         try:
-            staged = _Staged(entry, directory)
-            self._note(entry, staged.clear_leftovers(self.check_mode))
-            if locked_files.status(staged.name, directory) is None:
-                return
-            if not self.check_mode:
-                os.unlink(staged.name, dir_fd=directory)
-                os.fsync(directory)
-            self._note(entry, {"removed": ("present", "absent")})
+            _, name = locked_files.split_path(entry.path)
+            self._note(entry, locked_files.clear_leftovers(name, directory, self.check_mode))
+            self._note(entry, locked_files.remove(name, directory, self.check_mode))
         finally:
             os.close(directory)
 
@@ -208,20 +201,6 @@ class _Staged:
         parent, self.name = locked_files.split_path(entry.path)
         self._parent = parent.rstrip("/")
         self._temporary = ""
-
-    def clear_leftovers(self, check_mode: bool) -> Changes:
-        """Refuse what is no file; remove what a killed run has left."""
-        found = locked_files.status(self.name, self.directory)
-        if found is not None and not stat.S_ISREG(found.st_mode):
-            raise LockedFileError(
-                "there is a symbolic link or something else that is not a regular file:"
-                " look where it comes from and remove it"
-            )
-        leftovers = locked_files.leftovers(self.name, self.directory)
-        if not check_mode:
-            for leftover in leftovers:
-                os.unlink(leftover, dir_fd=self.directory)
-        return {"leftover": ("present", "absent")} if leftovers else {}
 
     def write(self, wanted: Attributes) -> None:
         """Write the content aside, bring it to the disk, and have it validated."""

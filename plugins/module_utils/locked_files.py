@@ -278,6 +278,31 @@ def leftovers(name: str, dir_fd: int) -> list[str]:
     return sorted(found for found in names(dir_fd) if pattern.fullmatch(found))
 
 
+def clear_leftovers(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple[str, str]]:
+    """Refuse what is no file; remove what a killed run has left; return kind → (found, wanted)."""
+    found = status(name, dir_fd)
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        raise LockedFileError(
+            "there is a symbolic link or something else that is not a regular file:"
+            " look where it comes from and remove it"
+        )
+    left = leftovers(name, dir_fd)
+    if not check_mode:
+        for leftover in left:
+            os.unlink(leftover, dir_fd=dir_fd)
+    return {"leftover": ("present", "absent")} if left else {}
+
+
+def remove(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple[str, str]]:
+    """Remove a file that need not be there; return kind → (found, wanted)."""
+    if status(name, dir_fd) is None:
+        return {}
+    if not check_mode:
+        os.unlink(name, dir_fd=dir_fd)
+        os.fsync(dir_fd)
+    return {"removed": ("present", "absent")}
+
+
 def _open_file(name: str, dir_fd: int) -> int | None:
     """Open an existing regular file, None when it is anything else."""
     try:

@@ -110,7 +110,6 @@ import dataclasses
 import os
 import re
 import shutil
-import stat
 import subprocess
 import tempfile
 
@@ -283,16 +282,6 @@ def present(
     return changes, reason
 
 
-def absent(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
-    """Remove the file; return kind → (found, wanted)."""
-    if locked_files.status(name, dir_fd) is None:
-        return {}
-    if not module.check_mode:
-        os.unlink(name, dir_fd=dir_fd)
-        os.fsync(dir_fd)
-    return {"removed": ("present", "absent")}
-
-
 def checked_content(module: SecretModule) -> bytes:
     """Return the secret as bytes, if systemd would take it."""
     if module.secret in (None, ""):
@@ -309,21 +298,6 @@ def checked_content(module: SecretModule) -> bytes:
             f" {LARGEST_CONTENT} bytes"
         )
     return content
-
-
-def remove_leftovers(module: SecretModule, name: str, dir_fd: int) -> dict[str, tuple[str, str]]:
-    """Refuse what is no file; remove what a killed run has left."""
-    found = locked_files.status(name, dir_fd)
-    if found is not None and not stat.S_ISREG(found.st_mode):
-        raise locked_files.LockedFileError(
-            "there is a symbolic link or something else that is not a regular file:"
-            " look where it comes from and remove it"
-        )
-    leftovers = locked_files.leftovers(name, dir_fd)
-    if not module.check_mode:
-        for leftover in leftovers:
-            os.unlink(leftover, dir_fd=dir_fd)
-    return {"leftover": ("present", "absent")} if leftovers else {}
 
 
 def apply(module: SecretModule) -> tuple[dict[str, tuple[str, str]], dict[str, object]]:
@@ -345,9 +319,11 @@ def apply(module: SecretModule) -> tuple[dict[str, tuple[str, str]], dict[str, o
             raise
         dir_fd = None  # A task before this one would have made the directory.
     try:
-        changes = {} if dir_fd is None else remove_leftovers(module, name, dir_fd)
+        changes = (
+            {} if dir_fd is None else locked_files.clear_leftovers(name, dir_fd, module.check_mode)
+        )
         if not wanted:
-            return {**changes, **absent(module, name, dir_fd)}, {}
+            return {**changes, **locked_files.remove(name, dir_fd, module.check_mode)}, {}
         more, reason = present(module, name, dir_fd, content)
     finally:
         if dir_fd is not None:

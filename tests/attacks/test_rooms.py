@@ -9,12 +9,9 @@ import contextlib
 import os
 import pwd
 import re
-import shutil
 import signal
 import stat
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 from ansible_collections.caspian.airflow.plugins.module_utils.account_directories import ensure
@@ -34,15 +31,6 @@ OWNER = pwd.getpwnam("nobody")
 OTHER = pwd.getpwnam("daemon")
 WANTED = Attributes(OWNER.pw_uid, OWNER.pw_gid, 0o700)
 ROOTS = Attributes(0, 0, 0o755)
-
-
-@pytest.fixture
-def place():
-    """Return a directory of root's that every account can reach, unlike pytest's own."""
-    path = Path(tempfile.mkdtemp(prefix="caspian-rooms-")).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

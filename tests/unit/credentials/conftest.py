@@ -1,9 +1,7 @@
 """Helpers are in credential_testing.py; this makes them importable."""
 
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,3 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "place" in getattr(item, "fixturenames", ()) and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="owners and modes need root"))
-
-
-@pytest.fixture
-def place():
-    """Return a directory that every account can reach, unlike pytest's own."""
-    path = Path(tempfile.mkdtemp(prefix="caspian-")).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)

@@ -1,6 +1,7 @@
 """Modules that run as processes of their own, and looks at what they leave."""
 
 import contextlib
+import encodings.utf_8_sig  # noqa: F401 - another account may not reach Python's own files
 import json
 import os
 import re
@@ -143,15 +144,19 @@ class Module:
         self.name = name
         self.arguments = arguments
 
+    def given(self, **changes):
+        """Return the arguments of a run."""
+        return {**self.arguments, **changes}
+
     def __call__(self, *, check=False, account=None, **changes):
         """Return the result of a run that succeeds."""
-        done = execute(self.name, {**self.arguments, **changes}, check=check, account=account)
+        done = execute(self.name, self.given(**changes), check=check, account=account)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
     def failed(self, *, check=False, account=None, **changes):
         """Return the result of a run that fails."""
-        done = execute(self.name, {**self.arguments, **changes}, check=check, account=account)
+        done = execute(self.name, self.given(**changes), check=check, account=account)
         assert done.returncode != 0, done.stdout
         assert not done.stderr
         return json.loads(done.stdout)

@@ -34,22 +34,13 @@ class OneSecret(Module):
         super().__init__("files", path=str(path), secret=True, **arguments)
 
     def given(self, **changes):
-        """Return the arguments of the module."""
-        file = {**self.arguments, **changes}
+        file = super().given(**changes)
         return {"files": [{key: value for key, value in file.items() if value is not None}]}
 
-    def __call__(self, *, check=False, account=None, **changes):
-        done = execute(self.name, self.given(**changes), check=check, account=account)
-        assert done.returncode == 0, done.stdout + done.stderr
-        result = json.loads(done.stdout)
+    def __call__(self, **changes):
+        result = super().__call__(**changes)
         (result["changes"],) = [*result["changes"].values()] or [[]]
         return result
-
-    def failed(self, *, check=False, account=None, **changes):
-        done = execute(self.name, self.given(**changes), check=check, account=account)
-        assert done.returncode != 0, done.stdout
-        assert not done.stderr
-        return json.loads(done.stdout)
 
 
 @pytest.fixture

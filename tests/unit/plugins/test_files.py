@@ -3,14 +3,9 @@
 
 import json
 import os
-import shutil
 import stat
-import tempfile
-from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.caspian.airflow.plugins.modules import files
 
 REFUSES = ["sh", "-c", 'echo "$0: line 1 is odd" >&2; exit 1', "%s"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files of root need root")
@@ -18,24 +13,8 @@ pytestmark = needs_root
 
 
 @pytest.fixture
-def place():
-    path = Path(tempfile.mkdtemp(prefix="caspian-files-")).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs the module for the entries."""
-
-    def run(*entries, check=False):
-        given = {"files": list(entries), "_ansible_check_mode": check}
-        with patch_module_args(given), pytest.raises(SystemExit):
-            files.main()
-        return json.loads(capsys.readouterr().out)
-
-    return run
+def run(run_files):
+    return run_files
 
 
 def text(path, content="new\n", **more):

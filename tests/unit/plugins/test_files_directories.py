@@ -1,44 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directories that the module files makes. What others put in the way: tests/attacks."""
 
-import json
 import os
 import pwd
-import shutil
 import stat
-import tempfile
-from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.caspian.airflow.plugins.module_utils.account_directories import parse_mode
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import LockedFileError
-from ansible_collections.caspian.airflow.plugins.modules import files
 
 OWNER = pwd.getpwnam("nobody")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners need root")
 
 
 @pytest.fixture
-def place():
-    path = Path(tempfile.mkdtemp(prefix="caspian-directories-")).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def run(capsys):
+def run(run_files):
     """Return a function that runs the module for the directories."""
 
     def run(*directories, check=False):
-        arguments = {
-            "files": [{**one, "state": "directory"} for one in directories],
-            "_ansible_check_mode": check,
-        }
-        with patch_module_args(arguments), pytest.raises(SystemExit):
-            files.main()
-        return json.loads(capsys.readouterr().out)
+        return run_files(*({**one, "state": "directory"} for one in directories), check=check)
 
     return run
 
