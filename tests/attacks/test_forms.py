@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Versions, names and paths from outside are of their form, or an error that names them."""
 
-import importlib.util
 import json
 import os
 
 import pytest
+from airflow_dag_sync.errors import MisconfiguredError
+from airflow_dag_sync.publisher import Publisher
+from airflow_dag_sync.settings import Settings
+from airflow_dag_sync.state import State
+from airflow_dag_sync.status import status
 
 from rax import config, credentials
 from rax._credential_files import check_name
 from rax.alerting._spool import Spool
 from rax.errors import RaxError
-from tests.attacks.answering_node import ROOT
 
 SHA, OTHER = "a" * 40, "b" * 40
 # What is no commit, and where it would lead as a path.
@@ -32,20 +35,11 @@ ODD = [
     {},
     {"a": 1},
     {SHA: 5},
-    {"message": "x", "since": float("inf"), "said": 0},
+    {"message": "x", "since": float("inf"), "reported": 0},
     {SHA: {"tree": "--help"}},
     {"sha": SHA, "reason": "x", "since": -1, "terms": []},
     {SHA: {"signed": [1, 2, 3]}},
 ]
-
-
-@pytest.fixture(scope="module")
-def sync():
-    path = ROOT / "roles/dag_sync/files/airflow_dag_sync.py"
-    spec = importlib.util.spec_from_file_location("airflow_dag_sync", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -54,51 +48,53 @@ def said():
 
 
 @pytest.fixture
-def node(sync, tmp_path, said):
+def node(tmp_path, said):
     """Return the sync's view of a node with one release, beside a folder that is none."""
-    settings = sync.Settings()
-    for key, kind in sync.Settings.__annotations__.items():
+    settings = Settings()
+    for key, kind in Settings.__annotations__.items():
         setattr(settings, key, {"int": 60, "bool": False, "str": "", "list[str]": []}[kind])
     settings.link = str(tmp_path / "link")
     settings.ref = "main"
     (tmp_path / ".link/releases" / SHA).mkdir(parents=True)
     (tmp_path / ".link/releases/evil").mkdir()
     (tmp_path / "evil").mkdir()
-    return sync.Node(settings, lambda text, *_: said.append(text))
+    return Publisher(settings, lambda text, *_: said.append(text))
 
 
 @pytest.mark.parametrize("name", NO_COMMITS)
 def test_no_other_name_is_a_release(node, name):
     """Not asked for, not read back from the link, not remembered."""
-    assert not node.has_release(name)
-    node.link.unlink(missing_ok=True)
+    releases = node.releases
+    assert not releases.has(name)
+    releases.link.unlink(missing_ok=True)
     if "\0" not in name:
-        os.symlink(f".link/releases/{name}", node.link)  # noqa: PTH211 - as it is
-        assert node.published() in (None, SHA)
+        os.symlink(f".link/releases/{name}", releases.link)  # noqa: PTH211 - as it is
+        assert releases.published() in (None, SHA)
     for key in ("seen", "previous", "pinned"):
-        node.state.file.write_text(json.dumps({key: name}))
-        assert type(node.state)(node.state.file)[key] is None
+        node.state_file.write_text(json.dumps({key: name}))
+        assert getattr(State.load(node.state_file), key) is None
 
 
-def test_rollback_to_a_remembered_path_is_refused(sync, node):
+def test_rollback_to_a_remembered_path_is_refused(node):
     """Before this, the link led wherever `previous` did."""
-    node.link.symlink_to(f".link/releases/{SHA}")
-    node.state.file.write_text(json.dumps({"previous": "../../evil"}))
-    with pytest.raises(sync.MisconfiguredError, match="there is no release before the published"):
+    node.releases.link.symlink_to(f".link/releases/{SHA}")
+    node.state_file.write_text(json.dumps({"previous": "../../evil"}))
+    with pytest.raises(MisconfiguredError, match="there is no release before the published"):
         node.rollback(None)
-    assert node.published() == SHA
+    assert node.releases.published() == SHA
 
 
 @pytest.mark.parametrize("key", ["error", "blocked", "releases", "failures", "pinned", "seen"])
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_status_of_an_odd_state(node, key, odd):
     """The status and the metrics are told whatever its account has written into the file."""
-    node.link.symlink_to(f".link/releases/{SHA}")
-    node.state.file.write_text(json.dumps({key: odd}))
+    node.releases.link.symlink_to(f".link/releases/{SHA}")
+    node.state_file.write_text(json.dumps({key: odd}))
     metrics = node.root / "metrics.prom"
     node.settings.metrics_file = str(metrics)
-    node.state = type(node.state)(node.state.file)
-    assert json.loads(json.dumps(node.status(), allow_nan=False))["published"] == SHA
+    node.load()
+    told = status(node.releases, node.state)
+    assert json.loads(json.dumps(told, allow_nan=False))["published"] == SHA
     node.write_metrics()
     assert all(
         line.startswith(("# TYPE airflow_dag_sync_", "airflow_dag_sync_"))

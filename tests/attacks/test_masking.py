@@ -9,6 +9,8 @@ import sys
 from urllib.parse import quote
 
 import pytest
+from airflow_dag_sync.errors import GitError
+from airflow_dag_sync.git import reason
 
 from rax.alerting import _events
 from rax.alerting._pagerduty import Client
@@ -149,11 +151,10 @@ def test_reasons_of_pagerduty():
 
 def test_address_in_a_message_of_git_is_masked_before_it_is_cut():
     """The cut once left `https://user:token` without the @ by which it is known."""
-    sync = program("roles/dag_sync/files/airflow_dag_sync.py")
     token = "ghp_0123456789abcdefABCDEF"
     for before in range(340, 420):
         said = f"fatal: {'x' * before} https://me:{token}@git.example.org/dags.git not found"
-        message = str(sync.GitError(sync.reason(said)))
+        message = str(GitError(reason(said)))
         assert token[:FEWEST] not in message
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What makes text printable is written three times, for places that cannot import each other."""
 
-import importlib.util
 import random
 import sys
 from pathlib import Path
 
 import pytest
+from airflow_dag_sync import text as sync
 from ansible_collections.caspian.airflow.plugins.plugin_utils import printable as controller
 
 from rax import _printable as library
@@ -16,16 +16,7 @@ GUARD = "callbacks_enabled = caspian.airflow.guard"
 ALL = [chr(code) for code in range(sys.maxunicode + 1)]
 
 
-def sync():
-    """Import the program that runs without any package."""
-    path = ROOT / "roles/dag_sync/files/airflow_dag_sync.py"
-    spec = importlib.util.spec_from_file_location("airflow_dag_sync", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(params=[controller, sync()], ids=["controller", "sync"])
+@pytest.fixture(params=[controller, sync], ids=["controller", "sync"])
 def other(request):
     return request.param
 

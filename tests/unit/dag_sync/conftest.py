@@ -18,7 +18,6 @@ A test that needs one kind of remote has the marker `remotes("local")`, `remotes
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import pwd
@@ -32,7 +31,7 @@ from pathlib import Path
 import pytest
 
 ROLE = Path(__file__).parents[3] / "roles/dag_sync"
-PROGRAM = ROLE / "files/airflow_dag_sync.py"
+PROGRAM = ROLE / "files/airflow_dag_sync"
 REMOTES = os.environ.get("DAG_SYNC_REMOTES", "local")
 GIT_ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -57,16 +56,6 @@ def pytest_collection_modifyitems(config, items):
     if others := [item for item in items if is_for_another(item)]:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if not is_for_another(item)]
-
-
-@pytest.fixture(scope="session")
-def program():
-    """Return the program as a module."""
-    spec = importlib.util.spec_from_file_location("airflow_dag_sync", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
 
 
 class Remote:

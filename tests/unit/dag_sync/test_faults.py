@@ -15,14 +15,14 @@ import pytest
 # A sweep runs the program some hundred times.
 pytestmark = pytest.mark.timeout(600)
 
-PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync.py"
+PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync"
 
 # Runs the program again and again, each time in a copy of itself: that spares the start of an
 # interpreter, as it spares the time for the disk. Just before the step of the given number - a
 # change to the file system, a command that writes - it is killed; or the disk is full from
 # there on.
 DRIVER = """
-import errno, importlib.util, io, json, os, signal, sys, traceback
+import errno, io, json, os, signal, sys, traceback
 
 STEPS = {
     "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink",
@@ -35,9 +35,8 @@ READING = {
 }
 os.fsync = lambda descriptor: None
 
-spec = importlib.util.spec_from_file_location("airflow_dag_sync", sys.argv[1])
-program = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(program)
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+from airflow_dag_sync import __main__ as program
 
 def run(output, fault, step, words):
     def hook(event, arguments):

@@ -181,6 +181,7 @@ def test_status_fields(remote, node, first):
         "pinned": None,
         "blocked": {"sha": third, "reason": "false ended with 1"},
         "error": f"blocked {third}: false ended with 1",
+        "warnings": [],
         "failures": 2,
         "repairs": 0,
         "releases": [second, first],

@@ -80,7 +80,7 @@ def test_tag_moved(remote, node, first):
 def test_branch_deleted(remote, node, first):
     remote.commit("two", branch="other")
     remote.git("update-ref", "-d", "refs/heads/main")
-    assert node.run(code=2) == f"failed: {remote.url} has no branch or tag main\n"
+    assert node.run(code=2) == f"failed: {remote.url} has no branch or tag main; it has other\n"
     assert node.published == first
 
 

@@ -1,10 +1,16 @@
 """What is refused before anything is done, and in which words."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 import yaml
+from airflow_dag_sync import urls
+from airflow_dag_sync.__main__ import offset, run_as
+from airflow_dag_sync.errors import MisconfiguredError, SyncError
+from airflow_dag_sync.settings import Settings
 
 ROLE = Path(__file__).parents[3] / "roles/dag_sync"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -27,9 +33,9 @@ HTTPS = {"repository": "https://git.example.com/dags.git", "ca_file": "", "proxy
         "control1:/srv/git/dags.git",
     ],
 )
-def test_urls_that_are_followed(program, url):
-    assert program.URL.fullmatch(url)
-    assert not program.URL_WITH_PASSWORD.match(url)
+def test_urls_that_are_followed(url):
+    assert urls.URL.fullmatch(url)
+    assert not urls.URL_WITH_PASSWORD.match(url)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +49,9 @@ def test_urls_that_are_followed(program, url):
         "git:secret@git.example.com:dags.git",
     ],
 )
-def test_urls_with_a_secret(program, url):
-    assert program.URL_WITH_PASSWORD.match(url)
-    assert not program.URL.fullmatch(url)
+def test_urls_with_a_secret(url):
+    assert urls.URL_WITH_PASSWORD.match(url)
+    assert not urls.URL.fullmatch(url)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +77,8 @@ def test_urls_with_a_secret(program, url):
         "git@[2001:db8::1:dags.git",
     ],
 )
-def test_urls_that_are_refused(program, url):
-    assert not program.URL.fullmatch(url)
+def test_urls_that_are_refused(url):
+    assert not urls.URL.fullmatch(url)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +88,8 @@ def test_urls_that_are_refused(program, url):
         "refs/tags/v*", "refs/tags/v?.*", "refs/tags/*", "refs/tags/team/*/v*",
     ],
 )  # fmt: skip
-def test_refs_that_are_followed(program, ref):
-    assert program.REF.fullmatch(ref)
+def test_refs_that_are_followed(ref):
+    assert urls.REF.fullmatch(ref)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +101,8 @@ def test_refs_that_are_followed(program, ref):
         "refs/tags/v*/", "refs/tags/v*.lock", "refs/tags/v *", "refs/tags/-v*\n", "tags/v*",
     ],
 )  # fmt: skip
-def test_refs_that_are_refused(program, ref):
-    assert not program.REF.fullmatch(ref)
+def test_refs_that_are_refused(ref):
+    assert not urls.REF.fullmatch(ref)
 
 
 @pytest.mark.remotes("local")
@@ -125,7 +131,9 @@ def test_refs_that_are_refused(program, ref):
         ({"gate_exclude": "tests/*"}, "'gate_exclude' is not a list of strings"),
         ({"gate_exclude": [1]}, "'gate_exclude' is not a list of strings"),
         ({"gate_command": "rax check"}, "'gate_command' is not a list of strings"),
-        ({"gate_command": ["", "x"]}, "'gate_command' begins with an empty word"),
+        ({"gate_command": ["", "x"]}, "'gate_command' has an empty word"),
+        ({"gate_command": ["x", ""]}, "'gate_command' has an empty word"),
+        ({"gate_python": "/a\nb"}, "'gate_python' has more than one line"),
         ({"gate_python": "python3"}, "'gate_python' python3 is not an absolute path"),
         ({"metrics_file": "a.prom"}, "'metrics_file' a.prom is not an absolute path"),
         ({"allowed_signers": "a"}, "'allowed_signers' a is not an absolute path"),
@@ -145,13 +153,13 @@ def test_refs_that_are_refused(program, ref):
         (HTTPS | {"proxy": "proxy:3128"}, "'proxy' proxy:3128 is not http://host:port"),
     ],
 )
-def test_bad_settings(program, node, change, message):
+def test_bad_settings(node, change, message):
     settings = node.settings | change
     node.settings_file.write_text(
         json.dumps({key: value for key, value in settings.items() if value is not None})
     )
-    with pytest.raises(program.MisconfiguredError) as caught:
-        program.Settings.load(node.settings_file)
+    with pytest.raises(MisconfiguredError) as caught:
+        Settings.load(node.settings_file)
     assert str(caught.value).startswith(f"{node.settings_file}: ")
     assert message in str(caught.value)
 
@@ -168,9 +176,9 @@ def test_bad_settings(program, node, change, message):
     ],
 )
 @pytest.mark.remotes("local")
-def test_good_settings(program, node, change):
+def test_good_settings(node, change):
     node.settings_file.write_text(json.dumps(node.settings | change))
-    settings = program.Settings.load(node.settings_file)
+    settings = Settings.load(node.settings_file)
     for key, value in change.items():
         assert getattr(settings, key) == value
 
@@ -179,8 +187,8 @@ def test_good_settings(program, node, change):
     "proxy",
     ["http://proxy:3128", "https://proxy.example.com:443/", "http://10.0.0.1:1", "http://[::1]:1"],
 )
-def test_proxies(program, proxy):
-    assert program.PROXY.fullmatch(proxy)
+def test_proxies(proxy):
+    assert urls.PROXY.fullmatch(proxy)
 
 
 @pytest.mark.parametrize(
@@ -191,16 +199,16 @@ def test_proxies(program, proxy):
         "http://proxy:3128/path", "http://-proxy:3128", "http://proxy:3128\n", "http://pro xy:1",
     ],
 )  # fmt: skip
-def test_proxies_that_are_refused(program, proxy):
-    assert not program.PROXY.fullmatch(proxy)
+def test_proxies_that_are_refused(proxy):
+    assert not urls.PROXY.fullmatch(proxy)
 
 
 @pytest.mark.remotes("local")
-def test_token_leak_in_the_proxy(program, node):
+def test_token_leak_in_the_proxy(node):
     change = HTTPS | {"proxy": "http://user:hunter2@proxy:3128"}
     node.settings_file.write_text(json.dumps(node.settings | change))
-    with pytest.raises(program.MisconfiguredError) as caught:
-        program.Settings.load(node.settings_file)
+    with pytest.raises(MisconfiguredError) as caught:
+        Settings.load(node.settings_file)
     assert "'proxy' http://***@proxy:3128 is not" in str(caught.value)
 
 
@@ -216,8 +224,8 @@ def test_token_leak_in_the_proxy(program, node):
         ("https://host/a: connection refused", None),
     ],
 )
-def test_masked(program, message, masked):
-    assert str(program.SyncError(message)) == (masked or message)
+def test_masked(message, masked):
+    assert str(SyncError(message)) == (masked or message)
 
 
 def test_account_that_is_not_there(node):
@@ -231,12 +239,12 @@ def test_account_that_is_not_there(node):
     ("text", "message"),
     [("{", "is not JSON: "), ("[]", "does not hold one JSON object"), (None, "No such file")],
 )
-def test_bad_settings_file(program, tmp_path, text, message):
+def test_bad_settings_file(tmp_path, text, message):
     file = tmp_path / "dag_sync.json"
     if text:
         file.write_text(text)
-    with pytest.raises(program.MisconfiguredError, match=f"^{file}.*{message}"):
-        program.Settings.load(file)
+    with pytest.raises(MisconfiguredError, match=f"^{file}.*{message}"):
+        Settings.load(file)
 
 
 @pytest.mark.parametrize(
@@ -249,52 +257,44 @@ def test_bad_settings_file(program, tmp_path, text, message):
         "git:hunter2@host:dags.git",
     ],
 )
-def test_token_leak_in_the_settings(program, node, url):
+def test_token_leak_in_the_settings(node, url):
     node.settings_file.write_text(json.dumps(node.settings | {"repository": url}))
-    with pytest.raises(program.MisconfiguredError) as caught:
-        program.Settings.load(node.settings_file)
+    with pytest.raises(MisconfiguredError) as caught:
+        Settings.load(node.settings_file)
     assert "***@host" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
-def test_another_account(program, monkeypatch):
+def test_another_account(monkeypatch):
     done = []
-    account = program.pwd.struct_passwd(("airflow", "x", 990, 991, "", "/home/airflow", "/x"))
-    monkeypatch.setattr(program.pwd, "getpwnam", {"airflow": account}.__getitem__)
+    account = pwd.struct_passwd(("airflow", "x", 990, 991, "", "/home/airflow", "/x"))
+    monkeypatch.setattr(pwd, "getpwnam", {"airflow": account}.__getitem__)
     for name in ("initgroups", "setgid", "setuid"):
-        monkeypatch.setattr(program.os, name, lambda *args, name=name: done.append((name, *args)))
+        monkeypatch.setattr(os, name, lambda *args, name=name: done.append((name, *args)))
 
-    monkeypatch.setattr(program.os, "geteuid", lambda: 1000)
-    program.run_as("airflow", only_reads=True)
-    with pytest.raises(program.MisconfiguredError, match="run this as airflow or root"):
-        program.run_as("airflow", only_reads=False)
-    monkeypatch.setattr(program.os, "geteuid", lambda: 990)
-    program.run_as("airflow", only_reads=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    run_as("airflow", only_reads=True)
+    with pytest.raises(MisconfiguredError, match="run this as airflow or root"):
+        run_as("airflow", only_reads=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 990)
+    run_as("airflow", only_reads=False)
     assert not done
 
-    monkeypatch.setattr(program.os, "geteuid", lambda: 0)
-    program.run_as("airflow", only_reads=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    run_as("airflow", only_reads=False)
     assert done == [("initgroups", "airflow", 991), ("setgid", 991), ("setuid", 990)]
 
 
-def test_jitter(program):
+def test_jitter():
     """The starts of 100 nodes spread over the window, each always at the same place."""
-    starts = [program.offset(f"worker{number}", 20) for number in range(100)]
-    assert starts == [program.offset(f"worker{number}", 20) for number in range(100)]
+    starts = [offset(f"worker{number}", 20) for number in range(100)]
+    assert starts == [offset(f"worker{number}", 20) for number in range(100)]
     assert all(0 <= start < 20 for start in starts)
     assert max(sum(int(start) == second for start in starts) for second in range(20)) <= 12
-    assert program.offset("worker1", 0) == 0
+    assert offset("worker1", 0) == 0
 
 
-def test_the_role_refuses_what_the_program_refuses(program):
+def test_the_role_writes_the_keys_that_the_program_knows():
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    assert variables["__dag_sync_url_with_password"] == program.URL_WITH_PASSWORD.pattern
-    assert variables["__dag_sync_url"] == program.URL.pattern
-    assert variables["__dag_sync_ref"] == program.REF.pattern
-    assert variables["__dag_sync_proxy"] == program.PROXY.pattern
-
-
-def test_the_role_writes_the_keys_that_the_program_knows(program):
-    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    keys = list(program.Settings.__annotations__)
+    keys = list(Settings.__annotations__)
     assert list(variables["__dag_sync_settings"]) == keys

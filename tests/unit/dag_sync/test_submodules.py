@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from airflow_dag_sync.urls import is_local, join_url
 
 # For what does not depend on the server: molecule repeats the rest over ssh and https.
 local = pytest.mark.remotes("local")
@@ -84,16 +85,16 @@ def test_submodules_relative_below(remote, node):
         ("https://host/team/dags.git", "", ""),
     ],
 )
-def test_join_url(program, base, url, joined):
-    assert program.join_url(base, url) == joined
+def test_join_url(base, url, joined):
+    assert join_url(base, url) == joined
 
 
 @local
 @pytest.mark.parametrize("base", ["https://host/a/dags.git", "ssh://git@host/a", "git@host:a/b"])
-def test_join_url_beyond_the_server(program, base):
+def test_join_url_beyond_the_server(base):
     """However many `../` there are, no path of this host comes of it."""
     for count in range(12):
-        assert not program.is_local(program.join_url(base, "../" * count + "srv/lib.git"))
+        assert not is_local(join_url(base, "../" * count + "srv/lib.git"))
 
 
 def test_submodules_off(remote, node, lib):
@@ -168,7 +169,6 @@ def test_submodules_without_end(remote, node):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        (None, "no URL"),
         ("", "no URL"),
         ("ext::sh -c 'touch ran'", "the URL ext::sh -c 'touch ran', which is not supported"),
         ("--upload-pack=touch ran", "which is not supported"),

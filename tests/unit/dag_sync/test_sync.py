@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from airflow_dag_sync.git import reason
+from airflow_dag_sync.text import without_numbers
 
-PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync.py"
+PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync"
 LONG_AGO = 100  # days
 # For what does not depend on the server: molecule repeats the rest over ssh and https.
 local = pytest.mark.remotes("local")
@@ -211,7 +213,7 @@ def test_remote_of_another_account(remote, node):
 @pytest.mark.parametrize("ref", ["gone", "refs/heads/gone"])
 def test_bad_ref(remote, node, first, ref):
     node.settings["ref"] = ref
-    assert node.run(code=2) == f"failed: {remote.url} has no branch or tag {ref}\n"
+    assert node.run(code=2) == f"failed: {remote.url} has no branch or tag {ref}; it has main\n"
     assert node.published == first
 
 
@@ -555,7 +557,7 @@ def test_status_before_the_first_sync(node):
     status = node.status
     assert set(status) == {
         "published", "published_since", "seen", "previous", "pinned", "blocked", "last_success",
-        "age_seconds", "error", "error_since", "failures", "repairs", "releases",
+        "age_seconds", "error", "error_since", "warnings", "failures", "repairs", "releases",
     }  # fmt: skip
     assert not any(status.values())
     assert not node.root.exists()
@@ -696,22 +698,22 @@ def test_cron_says_each_error_once_an_hour(remote, node, tmp_path):
     assert lines[0].startswith("3 failed: ")
     assert tick(3) == []
     state = json.loads((node.root / "state.json").read_text())
-    state["error"]["said"] -= 3600
+    state["error"]["reported"] -= 3600
     (node.root / "state.json").write_text(json.dumps(state))
     assert tick(3) == lines
     node.settings["ref"] = "gone"
     away.rename(remote.path)
-    assert tick(2)[0].endswith("has no branch or tag gone")
+    assert tick(2)[0].endswith("has no branch or tag gone; it has main")
     node.settings["ref"] = "main"
     assert [line[:13] for line in tick()] == ["6 works again"]
     assert tick() == []
 
 
 @local
-def test_errors_that_differ_in_a_number_are_the_same(program):
+def test_errors_that_differ_in_a_number_are_the_same():
     one, two = (f"Failed to connect to host port 443 after {ms} ms" for ms in (12, 137))
-    assert program.without_numbers(one) == program.without_numbers(two)
-    assert program.without_numbers(one) != program.without_numbers("No route to host")
+    assert without_numbers(one) == without_numbers(two)
+    assert without_numbers(one) != without_numbers("No route to host")
 
 
 @local
@@ -730,5 +732,5 @@ def test_errors_that_differ_in_a_number_are_the_same(program):
         ("a\nb\nc\n", "b; c"),
     ],
 )
-def test_reason(program, errors, said):
-    assert program.reason(errors) == (errors.strip() if said is None else said)
+def test_reason(errors, said):
+    assert reason(errors) == (errors.strip() if said is None else said)

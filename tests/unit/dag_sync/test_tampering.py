@@ -227,7 +227,7 @@ def test_tampering_that_cannot_be_repaired(remote, node, published):
     (node.link / "dags/a.py").write_text("evil\n")
     other = remote.commit("two")
     remote.git("update-ref", "refs/heads/main", published)
-    node.wrap("git", 'case " $* " in *" checkout-index "*) exit 128 ;; esac\n'
+    node.wrap("git", 'case " $* " in *" read-tree "*) exit 128 ;; esac\n'
                      'PATH=${PATH#*:}\nexec git "$@"')  # fmt: skip
     for _ in range(2):
         output = node.run(code=1)

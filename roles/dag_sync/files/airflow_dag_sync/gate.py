@@ -1,0 +1,119 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a release must pass before it is published."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow_dag_sync.errors import BlockedError, MisconfiguredError
+from airflow_dag_sync.processes import children_ended, execute
+from airflow_dag_sync.settings import Settings
+from airflow_dag_sync.text import (
+    MAX_NAMES,
+    MAX_REASON_CHARACTERS,
+    summarize,
+    without_userinfo,
+)
+
+# The program of this package that the gate's interpreter runs, and its exit code for having none
+# of the modules that it needs.
+CHECK_FILES = Path(__file__).with_name("check_files.py")
+EXIT_UNUSABLE = 77
+# Of what the own command prints, only the end is quoted.
+MAX_OUTPUT_BYTES = 2000
+
+
+class Gate:
+    """What a release must pass before it is published."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def terms(self) -> list[Any]:
+        """Name what the outcome depends on, besides the release."""
+        python = self.settings.gate_python
+        # The interpreter of an environment is a link to the system's: its folder tells.
+        where = str(Path(python).parent.resolve()) if python else ""
+        return [where, self.settings.gate_exclude, self.settings.gate_command]
+
+    def check(self, release: Path, paths: list[str] | None, output: Path) -> None:
+        """Check these paths of a release, or all, and run the own command; raise BlockedError."""
+        ends = time.monotonic() + self.settings.gate_timeout_seconds
+        try:
+            if self.settings.gate_python and paths != []:
+                self.check_files(release, paths, ends)
+            if self.settings.gate_command:
+                self.run_command(release, output, ends)
+        except subprocess.TimeoutExpired:
+            seconds = self.settings.gate_timeout_seconds
+            raise BlockedError(release.name, f"the gate did not end within {seconds} s") from None
+
+    def check_files(self, release: Path, paths: list[str] | None, ends: float) -> None:
+        """Have the nodes' interpreter compile and parse the files."""
+        python = self.settings.gate_python
+        if not os.access(python, os.X_OK):
+            raise MisconfiguredError(
+                f"'gate_python' {python} is no program on this host: deploy Airflow first, "
+                "or set it to another interpreter with PyYAML, or to nothing"
+            )
+        exclude = json.dumps(self.settings.gate_exclude)
+        which = "all" if paths is None else "listed"
+        words = [python, "-I", "-B", str(CHECK_FILES), str(release), exclude, which]
+        done = execute(
+            words,
+            environment=self.environment(release),
+            seconds=ends - time.monotonic(),
+            stdin="\0".join(paths or []),
+        )
+        if done.returncode == EXIT_UNUSABLE:
+            raise MisconfiguredError(f"'gate_python' {python} has no PyYAML")
+        if done.returncode:
+            last = done.stderr.strip().rpartition("\n")[2]
+            raise BlockedError(release.name, f"the checks ended with {done.returncode}: {last}")
+        if problems := json.loads(done.stdout):
+            raise BlockedError(release.name, summarize(problems, "; "))
+
+    def run_command(self, release: Path, output: Path, ends: float) -> None:
+        """Run the own command in the release."""
+        command = self.settings.gate_command
+        try:
+            with output.open("w+b") as file, children_ended():
+                done = execute(
+                    command,
+                    environment=self.environment(release),
+                    seconds=ends - time.monotonic(),
+                    cwd=release,
+                    output=file.fileno(),
+                )
+                file.seek(max(0, file.tell() - MAX_OUTPUT_BYTES))
+                told = without_userinfo(file.read().decode(errors="surrogateescape"))
+        finally:
+            output.unlink(missing_ok=True)
+        if done.returncode:
+            last = "; ".join(
+                line.strip() for line in told.splitlines()[-MAX_NAMES:] if line.strip()
+            )
+            what = f"{command[0]} ended with {done.returncode}"
+            raise BlockedError(
+                release.name, f"{what}: {last[-MAX_REASON_CHARACTERS:]}" if last else what
+            )
+
+    def environment(self, release: Path) -> dict[str, str]:
+        """Give a check nothing of this program's own."""
+        path = os.environ.get("PATH", os.defpath)
+        if python := self.settings.gate_python:
+            path = f"{Path(python).parent}{os.pathsep}{path}"
+        return {
+            "PATH": path,
+            "HOME": pwd.getpwuid(os.geteuid()).pw_dir,
+            "LANG": "C.UTF-8",
+            "RAX_RELEASE_DIR": str(release),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
