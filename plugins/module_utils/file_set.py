@@ -144,6 +144,7 @@ class FileSet:
             if not self.check_mode:  # A task before this one would have made it.
                 raise
             self._note(entry, CREATED)
+            self._keep_texts(entry, b"")
             return
         staged = _Staged(entry, directory)
         self._staged.append(staged)
@@ -155,22 +156,17 @@ class FileSet:
         else:
             changes = locked_files.differences(staged.name, entry.content, wanted, directory)
         if "content" in changes or "created" in changes:
-            self._keep_texts(entry, staged, found)
+            self._keep_texts(entry, staged.text_before(found))
         if changes and wanted is not None and not self.check_mode:
             staged.write(wanted)
         self._note(entry, changes)
 
-    def _keep_texts(self, entry: Entry, staged: _Staged, found: os.stat_result | None) -> None:
-        if entry.secret:
-            return
-        before = b""
-        # Another name of the same file may be that of a secret, linked here by an account.
-        if found is not None and found.st_nlink == 1:
-            before = locked_files.read(staged.name, staged.directory)
-        self.texts[entry.path] = (
-            before.decode("utf-8", "replace"),
-            entry.content.decode("utf-8", "replace"),
-        )
+    def _keep_texts(self, entry: Entry, before: bytes) -> None:
+        if not entry.secret:
+            self.texts[entry.path] = (
+                before.decode("utf-8", "replace"),
+                entry.content.decode("utf-8", "replace"),
+            )
 
     def _remove(self, entry: Entry) -> None:
         try:
@@ -201,6 +197,13 @@ class _Staged:
         parent, self.name = locked_files.split_path(entry.path)
         self._parent = parent.rstrip("/")
         self._temporary = ""
+
+    def text_before(self, found: os.stat_result | None) -> bytes:
+        """Return what the file holds now, if that may be shown."""
+        # Another name of the same file may be that of a secret, linked here by an account.
+        if self.entry.secret or found is None or found.st_nlink > 1:
+            return b""
+        return locked_files.read(self.name, self.directory)
 
     def write(self, wanted: Attributes) -> None:
         """Write the content aside, bring it to the disk, and have it validated."""

@@ -3,7 +3,7 @@
 """Text of others, made fit to be shown: what could steer a terminal or mislead a reader is visible.
 
 What nodes, vaults and servers say may hold anything. Whatever of it reaches a terminal, a log or a
-report goes through here. The library (rax._printable) and the sync (airflow_dag_sync.py), which
+report goes through here. The library (rax._printable) and the sync (airflow_dag_sync.text), which
 cannot import this, do the same; tests/repo/test_printable.py compares them.
 """
 

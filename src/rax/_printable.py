@@ -5,7 +5,7 @@ Names of files, messages of commits, answers of servers and values of vaults may
 Whatever of them reaches a terminal, a log, a metric or an alert goes through here, after its
 secrets were masked: an escape inside of one would hide it from whoever masks.
 
-The collection (plugins/plugin_utils/printable.py) and the sync (airflow_dag_sync.py), which cannot
+The collection (plugins/plugin_utils/printable.py) and the sync (airflow_dag_sync.text), which cannot
 import this, do the same; tests/repo/test_printable.py compares them.
 """
 

@@ -1,0 +1,97 @@
+"""How a program that is a package gets to a node."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.filter.program_files import FilterModule
+from ansible_collections.caspian.airflow.plugins.plugin_utils.program_files import version
+
+ROOT = Path(__file__).resolve().parents[3]
+SYNC = ROOT / "roles/dag_sync/files/airflow_dag_sync"
+program_files = FilterModule().filters()["program_files"]
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package that is in no git repository."""
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "__main__.py").write_text("def main(version):\n    return f'hello {version}'\n")
+    return folder
+
+
+def test_the_launcher_is_last_and_names_the_folder(package):
+    library, folder, inner, *modules, launcher = program_files(
+        str(package), "/lib/hello", "/bin/hello", "/usr/bin/python3 -IS"
+    )
+    assert library == {"path": "/lib/hello", "state": "directory", "mode": "0755"}
+    assert inner["path"] == f"{folder['path']}/hello"
+    assert [entry["path"] for entry in modules] == [
+        f"{inner['path']}/__init__.py", f"{inner['path']}/__main__.py",
+    ]  # fmt: skip
+    assert launcher["path"] == "/bin/hello"
+    assert launcher["content"].startswith("#!/usr/bin/python3 -IS\n")
+    assert f'sys.path.insert(0, "{folder["path"]}")' in launcher["content"]
+
+
+@pytest.mark.parametrize("change", ["another text", "another name"])
+def test_another_version_has_another_folder(package, change):
+    def folder():
+        return program_files(str(package), "/lib", "/bin/hello", "python3")[1]["path"]
+
+    before = folder()
+    assert before == folder()
+    if change == "another text":
+        (package / "__init__.py").write_text("# Changed.\n")
+    else:
+        (package / "__init__.py").rename(package / "other.py")
+    assert folder() != before
+
+
+def test_what_is_no_program(tmp_path):
+    with pytest.raises(AnsibleFilterError, match=f"^program_files: {tmp_path} has no __main__"):
+        program_files(str(tmp_path), "/lib", "/bin/hello", "python3")
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Install the sync below a folder; return the launcher."""
+    for entry in program_files(
+        str(SYNC), f"{tmp_path}/lib", f"{tmp_path}/airflow-dag-sync", "/usr/bin/python3 -IS"
+    ):
+        path = Path(entry["path"])
+        if entry.get("state") == "directory":
+            path.mkdir()
+        else:
+            path.write_text(entry["content"])
+            path.chmod(int(entry["mode"], 8))
+    return tmp_path / "airflow-dag-sync"
+
+
+def test_the_sync_says_its_commit(installed):
+    words = ["git", "-C", ROOT, "log", "-1", "--format=%H", "--", SYNC]
+    commit = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run([installed, "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout == f"airflow-dag-sync {commit}\n"
+
+
+def test_the_sync_runs_from_anywhere(installed, tmp_path):
+    """Nothing of the folder where somebody runs it is taken for a module of its own."""
+    (tmp_path / "work").mkdir()
+    for name in ("text.py", "errors.py", "argparse.py", "airflow_dag_sync.py"):
+        (tmp_path / "work" / name).write_text("raise SystemExit(70)\n")
+    words = [installed, "--settings", tmp_path / "none", "status"]
+    done = subprocess.run(words, cwd=tmp_path / "work", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, f"failed: {tmp_path}/none: No such file or directory\n",
+    )  # fmt: skip
+
+
+def test_a_package_of_no_repository_has_no_known_commit(package):
+    assert version(package) == "unknown"
+    shutil.rmtree(package)
+    assert version(package) == "unknown"
