@@ -166,6 +166,29 @@ def test_submodules_without_end(remote, node):
     assert output == f"blocked {sha}: its submodules are more than 10 levels deep\n"
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_submodules_without_an_entry(remote, node, lib, others):
+    """An empty folder and one warning, as in git; the others are brought."""
+    new = lib.git("rev-parse", "HEAD")
+    if others:
+        add(remote, "lib", lib.url, new)
+    add(remote, "vendor/none", None, new)
+    sha = remote.commit("one")
+    output = node.run()
+    warning = "vendor/none is a submodule without a URL in .gitmodules: it is empty"
+    assert output.splitlines() == [f"published {sha} (main)", f"warning of {sha}: {warning}"]
+    assert node.status["warnings"] == [warning]
+    assert list((node.link / "vendor/none").iterdir()) == []
+    assert (node.link / "lib/x.py").exists() == others
+    # It is told once, and is no tampering.
+    assert node.run() == f"unchanged {sha} (main)\n"
+    (node.link / "dags/a.py").write_text("evil\n")
+    assert node.run().splitlines()[1:] == [f"repaired {sha}: edited dags/a.py"]
+    (node.link / "vendor/none").rmdir()
+    assert node.run().splitlines()[1:] == [f"repaired {sha}: missing vendor/none"]
+    assert node.status["warnings"] == [warning]
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

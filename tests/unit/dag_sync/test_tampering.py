@@ -177,6 +177,40 @@ def test_tampering_hidden_by_attributes(node, published):
     assert node.tree == before
 
 
+@pytest.mark.parametrize(
+    "attributes", ["*.py text\n", "*.py text eol=crlf\n", "*.py ident\n", "*.py filter=x\n"]
+)
+def test_tampering_hidden_by_edited_attributes(remote, node, attributes):
+    """The attributes of the commit count, not those that somebody has written since."""
+    remote.write(".gitattributes", "*.txt text\n")
+    sha = remote.commit("one")
+    node.run()
+    before = node.tree
+    (node.link / ".gitattributes").write_text(attributes)
+    (node.link / "dags/a.py").write_bytes(b"one\r\n")
+    output = node.run()
+    assert f"repaired {sha}: edited .gitattributes, dags/a.py" in output
+    assert node.tree == before
+    assert node.run() == f"unchanged {sha} (main)\n"
+
+
+@pytest.mark.parametrize("attributes", ["*.csv text\n", "*.csv text=auto\n", "*.csv eol=lf\n"])
+def test_line_ends_of_the_commit_are_no_tampering(remote, node, attributes):
+    """A file with CRLF in the commit that git would write otherwise if it were added now."""
+    crlf = remote.git("hash-object", "-w", "--no-filters", "--stdin", input="a\r\nb\r\n")
+    remote.write(".gitattributes", attributes)
+    remote.commit("one")
+    remote.git("update-index", "--add", "--cacheinfo", f"100644,{crlf},a.csv")
+    remote.git("commit", "--quiet", "--message", "two")
+    sha = remote.git("rev-parse", "HEAD")
+    node.run()
+    written = (node.link / "a.csv").read_bytes()
+    (node.link / "dags/a.py").write_text("evil\n")
+    assert node.run().splitlines()[1:] == [f"repaired {sha}: edited dags/a.py"]
+    assert (node.link / "a.csv").read_bytes() == written
+    assert node.run() == f"unchanged {sha} (main)\n"
+
+
 @pytest.mark.parametrize("repository", ["as it was", "gone", "without objects"])
 def test_tampering_while_the_remote_is_down(remote, node, published, repository):
     """With git's objects here no network is needed; without, it is told, and repaired later."""

@@ -54,7 +54,9 @@ class Submodules:
         git("read-tree", tree, **where)
         for mode_and_object, _, path in links:
             if path not in urls:
-                self.warnings.append(f"{path} is a submodule without a URL in .gitmodules: empty")
+                self.warnings.append(
+                    f"{path} is a submodule without a URL in .gitmodules: it is empty"
+                )
                 continue
             commit = mode_and_object.split()[2]
             theirs = join_url(url, urls[path])
