@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from rax import alerting, cli, errors, workflow
-from rax.alerting._calls import State
+from rax.alerting._outcomes import State
 from rax.alerting._records import Spooled
 from rax.cli._doctor import Finding
 from tests.airflow.page_testing import (

@@ -14,7 +14,7 @@ from airflow_dag_sync.git import reason
 
 from rax.alerting import _events
 from rax.alerting._pagerduty import Client
-from rax.alerting._plain import LONGEST_TEXT
+from rax.alerting._plain import MAX_TEXT_CHARACTERS
 from rax.alerting._secrets import hide
 from rax.workflow import _text
 from tests.attacks.answering_node import EVIL, RAW, ROOT
@@ -85,7 +85,12 @@ def test_key_that_somebody_else_has_cut(cut):
 )
 def test_password_at_every_cut_of_ours(written):
     """At the end of what a summary, a reason or the text of a link may hold."""
-    for limit in (_events._SUMMARY, _events._LINK_TEXT, _text.REASON, _text.VALUE):
+    for limit in (
+        _events._MAX_SUMMARY_CHARACTERS,
+        _events._MAX_LINK_TEXT_CHARACTERS,
+        _text.REASON,
+        _text.VALUE,
+    ):
         for back in range(1, len(written) + 1):
             text = "y" * (limit - back) + written + "y"
             sent, _ = _events.trigger_event(
@@ -98,9 +103,9 @@ def test_password_at_every_cut_of_ours(written):
 
 def test_password_at_the_cut_of_long_details():
     for back in (5, 9, 13):
-        text = "y" * (LONGEST_TEXT - back) + PASSWORD + "y" * LONGEST_TEXT
+        text = "y" * (MAX_TEXT_CHARACTERS - back) + PASSWORD + "y" * MAX_TEXT_CHARACTERS
         assert left(event(field=text), PASSWORD) == []
-        text = "y" * (2 * LONGEST_TEXT - back) + PASSWORD
+        text = "y" * (2 * MAX_TEXT_CHARACTERS - back) + PASSWORD
         assert left(event(field=text), PASSWORD) == []
 
 
@@ -126,7 +131,7 @@ def test_nothing_in_an_event_steers_a_terminal():
         links={EVIL: "https://x.org/", "a": EVIL},
         words={"component": EVIL, "group": EVIL, "class": EVIL},
     )  # fmt: skip
-    text = json.dumps(sent, ensure_ascii=False) + "".join(mended) + _events.shown(sent)
+    text = json.dumps(sent, ensure_ascii=False) + "".join(mended) + _events.describe(sent)
     assert "OWNED" in text
     assert [mark for mark in RAW if mark in text.replace("\\\\", "\\")] == []
     for word in ("summary", "source", "component", "group", "class"):
@@ -144,9 +149,9 @@ def test_keys_that_differ_stay_of_different_incidents():
 def test_reasons_of_pagerduty():
     client = Client.__new__(Client)
     client._secrets = [KEY]
-    assert client._shown(f"no: {EVIL}").isprintable()
-    assert left(client._shown("x" * 400 + KEY)) == []
-    assert left(client._shown("x" * 400 + KEY[:300])) == []
+    assert client._masked(f"no: {EVIL}").isprintable()
+    assert left(client._masked("x" * 400 + KEY)) == []
+    assert left(client._masked("x" * 400 + KEY[:300])) == []
 
 
 def test_address_in_a_message_of_git_is_masked_before_it_is_cut():

@@ -47,14 +47,16 @@ node's credentials are masked, wherever they occur in an event, but for the key 
 """
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
-from rax.alerting import _calls, _events
-from rax.alerting._calls import Flushed, Outcome
-from rax.alerting._events import Event, Severity
+from rax.alerting import _direct, _events
+from rax.alerting._alert import Alert
+from rax.alerting._deadline import DEFAULT_LIMIT_SECONDS
+from rax.alerting._events import Severity
+from rax.alerting._flush import Flush
+from rax.alerting._outcomes import Flushed, Outcome
 from rax.alerting._records import Spooled
 from rax.alerting._spool import Spool
-from rax.errors import AlertError
 
 __all__ = [
     "Flushed",
@@ -92,7 +94,7 @@ def trigger(
     group: str | None = None,
     class_: str | None = None,
     links: Mapping[str, str] | None = None,
-    limit: float = _calls.LIMIT,
+    limit: float = DEFAULT_LIMIT_SECONDS,
 ) -> Outcome:
     """Open the incident of that key, or add to it; return what has become of the alert.
 
@@ -104,20 +106,20 @@ def trigger(
     raised but what the handler of a signal raises meanwhile.
     """
     words = {"component": component, "group": group, "class": class_}
-    call = _calls.Call(
+    alert = Alert(
         lambda: _events.trigger_event(
             summary, severity, source, details, dedup_key, links=links, words=words
         )
     )
-    return call.outcome(limit)
+    return alert.outcome(limit)
 
 
-def resolve(dedup_key: str, *, limit: float = _calls.LIMIT) -> Outcome:
+def resolve(dedup_key: str, *, limit: float = DEFAULT_LIMIT_SECONDS) -> Outcome:
     """Close the incident of that key; nothing happens where none is open.
 
     Without a key there is nothing to close: the outcome is ``refused``.
     """
-    return _calls.Call(lambda: (_events.resolve_event(dedup_key), [])).outcome(limit)
+    return Alert(lambda: (_events.resolve_event(dedup_key), [])).outcome(limit)
 
 
 def deliver(
@@ -128,7 +130,7 @@ def deliver(
     severity: Severity = "error",
     source: str | None = None,
     details: Mapping[str, object] | None = None,
-    limit: float = _calls.LIMIT,
+    limit: float = DEFAULT_LIMIT_SECONDS,
 ) -> None:
     """Send an event now and past the spool, for who keeps what is to be sent in a way of its own.
 
@@ -140,33 +142,16 @@ not 'fatal'
 
     What is not sent within the limit, in seconds, is an ``AlertError``, and nothing is mended.
     """
-    if action not in ("trigger", "resolve"):
-        raise AlertError(f"the action of an alert is trigger or resolve, not {action!r}")
-    if not dedup_key.strip():
-        raise AlertError("an alert needs a dedup_key")
-    if action == "trigger":
-        if severity not in get_args(Severity):
-            raise AlertError(_events.wrong_severity(severity))
-        for name, text in (("summary", summary), ("source", source)):
-            if text is not None and not text.strip():
-                raise AlertError(f"an alert needs a {name}")
-
-    def make() -> Event:
-        if action == "resolve":
-            return _events.resolve_event(dedup_key)
-        return _events.trigger_event(summary, severity, source, details, dedup_key)[0]
-
-    if problem := _calls.deliver(make, limit):
-        raise AlertError(f"PagerDuty did not take the {action} of {dedup_key!r}: {problem}")
+    _direct.deliver(action, dedup_key, summary, severity, source, details, limit)
 
 
-def flush(*, limit: float = _calls.LIMIT) -> Flushed:
+def flush(*, limit: float = DEFAULT_LIMIT_SECONDS) -> Flushed:
     """Send what is spooled, in order, within so many seconds; return what came of it.
 
     An ``AlertError`` says that the spool cannot be used. Where PagerDuty cannot be reached,
     ``pending`` and ``problem`` of what is returned say so.
     """
-    return _calls.flush(limit)
+    return Flush().result(limit)
 
 
 def pending() -> list[Spooled]:

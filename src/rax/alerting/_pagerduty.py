@@ -9,9 +9,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from rax._printable import one_line
-from rax.alerting._deadline import Deadline
+from rax.alerting._deadline import Deadline, Stage
 from rax.alerting._events import Event
-from rax.alerting._secrets import masked, read_credential, spelled
+from rax.alerting._secrets import mask, read_credential, secret_spellings
 from rax.credentials import Credential, list_credentials
 from rax.errors import AlertError, CredentialNotFoundError, RaxError, UnreadableCredentialError
 
@@ -21,29 +21,30 @@ _PATH = "/v2/enqueue"
 _WEB_ADDRESS = re.compile(r"(?!events\.)([a-z0-9-]+\.)*pagerduty\.com")
 
 _ACCEPTED = 202
-# PagerDuty asks to try these again; what it answers with the others, it will answer again.
-_RETRIED = (408, 425, 429, 500, 502, 503, 504)
-# As parts of the limit: 1, 2, 4 and 8 of 20 seconds. So pauses add up to three quarters of it.
-_PAUSES = (1 / 20, 1 / 10, 1 / 5, 2 / 5)
-# Of one try. None is begun that the end of the limit could cut: PagerDuty may have taken it.
-_TIMEOUT = 1 / 5
-# 413 is a proxy's: it, too, is about this event alone.
-_FINAL = (400, 413)
-# A reason that is about the key alone: the event is as good as any other.
+# PagerDuty asks to try these again. Any other status would come again.
+_RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+# Parts of the limit: 1, 2, 4 and 8 of 20 seconds, which add up to three quarters of it.
+_PAUSE_FRACTIONS = (1 / 20, 1 / 10, 1 / 5, 2 / 5)
+# How long one attempt may take. None is begun that the end of the limit could cut, since PagerDuty
+# may have taken the event by then.
+_ATTEMPT_FRACTION = 1 / 5
+# The statuses that are about this event alone; 413 is that of a proxy.
+_REFUSED_STATUSES = (400, 413)
+# A reason that is about the routing key alone: nothing is wrong with the event.
 _KEY_REASON = re.compile(r"[^{}]{0,100}routing[ _]key[^{}]{0,100}", re.IGNORECASE)
-_LONGEST_MESSAGE = 500
+_MAX_MESSAGE_CHARACTERS = 500
 
 
 class RefusedError(AlertError):
     """PagerDuty will never take this event."""
 
 
-class _OverError(Exception):
-    """Nobody waits for this event any more."""
+class _TimeOverError(Exception):
+    """Nobody waits for the event any more."""
 
 
-class _PassingError(Exception):
-    """An answer that may be another one next time."""
+class _TransientError(Exception):
+    """PagerDuty may take the event at the next attempt."""
 
 
 def credential_name() -> str:
@@ -60,7 +61,7 @@ def not_set_up() -> str:
             return ""
         problem = f"this node has no credential {_DEFAULT_CREDENTIAL!r}"
     except UnreadableCredentialError:
-        # It may be there.
+        # The credential may be there.
         return ""
     except CredentialNotFoundError as error:
         problem = str(error)
@@ -71,18 +72,20 @@ def not_set_up() -> str:
 
 
 class Client:
-    """PagerDuty, as one credential sees it."""
+    """Sends events to PagerDuty with the routing key of one credential.
+
+    What is wrong with the credential is an AlertError.
+    """
 
     def __init__(self, name: str, deadline: Deadline) -> None:
-        """Read the credential of that name; what is wrong with it is an AlertError."""
-        deadline.doing = "its credential could not be read"
+        deadline.stage = Stage.READ_CREDENTIAL
         self._deadline = deadline
         credential = _routing_credential(name)
         base_url = _base_url(credential)
-        self._host = urlsplit(base_url).netloc
-        self._secrets = spelled([credential])
-        deadline.doing = f"{self._host} did not accept it"
-        # Import and TLS settings come late: both cost more than all else.
+        self._host = deadline.host = urlsplit(base_url).netloc
+        self._secrets = secret_spellings([credential])
+        deadline.stage = Stage.SEND
+        # Imported only here: this and the settings of TLS cost more than all else.
         try:
             from pagerduty import EventsApiV2Client
         except ImportError:
@@ -92,7 +95,7 @@ class Client:
             "response": [self._on_response],
         }
         try:
-            # Any, since it declares its time-out as a whole number.
+            # Any, since the client declares its time-out as a whole number.
             self._client: Any = EventsApiV2Client(
                 credential["pass"], base_url=base_url, event_hooks=hooks
             )
@@ -100,16 +103,14 @@ class Client:
             raise AlertError(
                 f"TLS cannot be set up; look at SSL_CERT_FILE and SSL_CERT_DIR: {error.strerror}"
             ) from None
-        # Its own way to try again has no end for 429, takes three minutes for 503, and sleeps
-        # whoever waits: here it tries once.
+        # The client's own attempts never end for 429, take three minutes for 503, and sleep on when
+        # nobody waits any more. It makes one for each of ours.
         self._client.max_network_attempts = 0
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its connections."""
         self._client.close()
 
     def send(self, event: Event) -> None:
@@ -117,40 +118,41 @@ class Client:
 
         A RefusedError says that it never will, any other AlertError that it may another time.
         """
-        self._deadline.doing = f"{self._host} did not accept it"
+        self._deadline.stage, self._deadline.host = Stage.SEND, self._host
         self._deadline.last_answer = ""
-        limit, tries, problem = self._deadline.limit, 0, ""
-        for pause in (0, *_PAUSES):
+        seconds, attempts, problem = self._deadline.seconds, 0, ""
+        for pause in (0, *_PAUSE_FRACTIONS):
             if pause:
-                self._deadline.wait(pause * limit)
-            if self._deadline.left < _TIMEOUT * limit:
+                self._deadline.wait(pause * seconds)
+            if self._deadline.left < _ATTEMPT_FRACTION * seconds:
                 break
-            tries += 1
-            problem = self._try(event)
+            attempts += 1
+            problem = self._attempt(event)
             if not problem:
                 return
         if self._deadline.is_over:
             raise AlertError(str(self._deadline))
-        if not tries:
-            raise AlertError(f"{self._host} was not asked: too little of {limit:g} s was left")
-        raise AlertError(self._shown(f"{problem} ({tries} attempts)" if tries > 1 else problem))
+        if not attempts:
+            raise AlertError(f"{self._host} was not asked: too little of {seconds:g} s was left")
+        attempted = f" ({attempts} attempts)" if attempts > 1 else ""
+        raise AlertError(self._masked(f"{problem}{attempted}"))
 
-    def _try(self, event: Event) -> str:
-        """Return what may be another one next time; raise what may not."""
+    def _attempt(self, event: Event) -> str:
+        """Send once; return nothing, or a problem that may pass; raise one that will not."""
         from pagerduty import Error
 
         action, rest = event["event_action"], dict(event)
         del rest["event_action"]
-        self._client.timeout = _TIMEOUT * self._deadline.limit
+        self._client.timeout = _ATTEMPT_FRACTION * self._deadline.seconds
         self._is_accepted = False
         try:
             self._client.send_event(action, **rest)
-        except _OverError:
+        except _TimeOverError:
             raise AlertError(str(self._deadline)) from None
-        except _PassingError as error:
+        except _TransientError as error:
             return str(error)
         except Exception as error:
-            # Whatever becomes of the rest of the answer: a second one would be a duplicate.
+            # The rest of the answer does not matter: the event would come twice.
             if self._is_accepted:
                 return ""
             if not isinstance(error, Error):
@@ -161,43 +163,43 @@ class Client:
         return ""
 
     def _refusal(self, response: Any) -> AlertError:
-        """Return what an answer means; the client's own text may end in the key's last characters.
+        """Return what an answer means for the event, which waits where the routing key is to blame.
 
-        Where the routing key is to blame, the event waits for a better one.
+        The client's own message may quote the last characters of the key.
         """
         status = response.status_code
         if response.is_success:
             return AlertError(f"{self._host} answered {status}, but not as PagerDuty does")
         reasons = _reasons(response)
-        final = status in _FINAL and not (
+        refused = status in _REFUSED_STATUSES and not (
             reasons and all(_KEY_REASON.fullmatch(reason) for reason in reasons)
         )
-        said = f": {'; '.join(reasons)}" if reasons else ""
-        kind = RefusedError if final else AlertError
-        return kind(self._shown(f"{self._host} answered {status}{said}"))
+        shown = f": {'; '.join(reasons)}" if reasons else ""
+        kind = RefusedError if refused else AlertError
+        return kind(self._masked(f"{self._host} answered {status}{shown}"))
 
-    def _shown(self, text: str) -> str:
-        return one_line(str(masked(text, self._secrets)), _LONGEST_MESSAGE)
+    def _masked(self, text: str) -> str:
+        return one_line(str(mask(text, self._secrets)), _MAX_MESSAGE_CHARACTERS)
 
     def _on_request(self, request: Any) -> None:
-        request.extensions = {**request.extensions, "trace": self._on_step}
+        request.extensions = {**request.extensions, "trace": self._on_trace}
         if self._deadline.is_over:
-            raise _OverError
+            raise _TimeOverError
 
-    def _on_step(self, _name: str, info: dict[str, Any]) -> None:
-        """Note a new connection."""
+    def _on_trace(self, _name: str, info: dict[str, Any]) -> None:
+        """Register a new connection with the deadline."""
         get_extra_info = getattr(info.get("return_value"), "get_extra_info", None)
         if get_extra_info:
-            self._deadline.hold(get_extra_info("socket"))
+            self._deadline.cut_at_end(get_extra_info("socket"))
             if self._deadline.is_over:
-                raise _OverError
+                raise _TimeOverError
 
     def _on_response(self, response: Any) -> None:
         status = response.status_code
         self._deadline.last_answer = str(status)
         self._is_accepted = status == _ACCEPTED
-        if status in _RETRIED:
-            raise _PassingError(f"{self._host} answered {status}")
+        if status in _RETRIED_STATUSES:
+            raise _TransientError(f"{self._host} answered {status}")
 
 
 def _routing_credential(name: str) -> Credential:

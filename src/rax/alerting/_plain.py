@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anything as JSON has it: of bounded size, and never an error."""
+"""Any value as JSON can hold it: of bounded size, and never an error."""
 
 import json
 import math
@@ -9,30 +9,29 @@ from typing import Any
 from rax._printable import printable
 from rax.credentials import Credential
 
-# Characters of a text, levels, and bytes of it all, which are more than an event may have. A few
-# objects that hold each other are endless.
-LONGEST_TEXT = 2**16
-_DEPTH = 20
-_SIZE = 2**19
+# All are more than an event may have. Without them, two objects that hold each other would be
+# endless.
+MAX_TEXT_CHARACTERS = 2**16
+_MAX_LEVELS = 20
+_MAX_CHARACTERS = 2**19
 
 
 class Plain:
     """Turns values into what JSON can hold, until there is too much."""
 
     def __init__(self) -> None:
-        """Begin with room for all."""
-        self._left = _SIZE
+        self._characters_left = _MAX_CHARACTERS
 
     def __call__(self, value: object, depth: int = 0) -> Any:
-        """Return the value; a credential is its name, and the rest of what is too large is …"""
-        if self._left <= 0:
+        """Return the value; a credential as its name, and … for the rest of what is too large."""
+        if self._characters_left <= 0:
             return "…"
         try:
             plain = self._plain(value, depth)
         except Exception:
-            # Objects may lie about what they are.
+            # An object may not be what its type says, and fail.
             plain = text_of(value)
-        self._left -= 2 + (len(plain) if isinstance(plain, str) else 0)
+        self._characters_left -= 2 + (len(plain) if isinstance(plain, str) else 0)
         return plain
 
     def _plain(self, value: object, depth: int) -> Any:
@@ -42,55 +41,55 @@ class Plain:
             return int(value)
         if isinstance(value, float) and math.isfinite(value):
             return float(value)
-        # A credential is a mapping too; its text has no password.
+        # A credential is a mapping, too, but its text has no password.
         if isinstance(value, Mapping) and not isinstance(value, Credential):
-            if depth == _DEPTH:
+            if depth == _MAX_LEVELS:
                 return f"{len(value)} entries"
             return {
                 self(text_of(key)): self(item, depth + 1) for key, item in self._few(value.items())
             }
         if isinstance(value, list | tuple | set | frozenset):
-            if depth == _DEPTH:
+            if depth == _MAX_LEVELS:
                 return f"{len(value)} entries"
             return [self(item, depth + 1) for item in self._few(value)]
         return text_of(value)
 
     def _few(self, items: Iterable[Any]) -> Iterator[Any]:
-        # A list of them, since others may change a collection meanwhile.
+        # A copy, since another thread may change the collection meanwhile.
         for item in list(items):
             yield item
-            if self._left <= 0:
+            if self._characters_left <= 0:
                 return
 
 
 def text_of(value: object) -> str:
-    """Return the text of anything; a lone surrogate in it could not be sent."""
+    """Return the text of anything, with ? for what cannot be sent: lone surrogates."""
     try:
         text = repr(value) if isinstance(value, bytes) else str(value)
-        # Longer than what is sent of it. Who masks it masks the half of a secret at its end, too.
-        return text[: 2 * LONGEST_TEXT].encode("utf-8", "replace").decode()
+        # More than is sent of it. Half a secret at the end of this is masked like a whole one.
+        return text[: 2 * MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode()
     except Exception:
         return f"a {type(value).__name__} that cannot be shown"
 
 
 def as_json(value: Any) -> str:
-    """Return the text of what JSON can hold."""
+    """Return the JSON of what JSON can hold."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def shown(value: Any) -> Any:
-    """Return what JSON can hold with nothing in its texts that steers a terminal; lines stay."""
+def without_controls(value: Any) -> Any:
+    """Return what JSON can hold, with all that steers a terminal escaped; line feeds stay."""
     if isinstance(value, str):
         return printable(value, lines=True)
     if isinstance(value, list):
-        return [shown(item) for item in value]
+        return [without_controls(item) for item in value]
     if isinstance(value, dict):
-        return {shown(key): shown(item) for key, item in value.items()}
+        return {without_controls(key): without_controls(item) for key, item in value.items()}
     return value
 
 
 def cut(value: Any, width: int) -> Any:
-    """Keep so many characters of each text, and so many items of each collection."""
+    """Return so many characters of each text, and so many items of each collection."""
     if isinstance(value, str):
         return cut_text(value, width)
     if isinstance(value, list):

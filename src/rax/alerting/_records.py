@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file of the spool holds."""
+"""What a file of the spool holds, and how it is told to a person."""
 
 import json
 from datetime import UTC, datetime
@@ -21,12 +21,22 @@ class Record(NamedTuple):
         """Return a file's content."""
         return json.dumps({"version": 1, **self._asdict()}, ensure_ascii=False).encode()
 
+    def as_spooled(self, problem: str) -> "Spooled":
+        """Return what a person is told of it."""
+        return Spooled(
+            datetime.fromisoformat(self.time).astimezone(UTC),
+            self.event["event_action"],
+            self.event["dedup_key"],
+            self.event.get("payload", {}).get("summary", ""),
+            problem,
+        )
+
     @classmethod
     def parse(cls, content: bytes) -> "Record":
         """Return the record of a file, if it is one that could be sent; else raise DamagedError."""
         try:
-            # Not what json takes beyond JSON, since nobody could send it.
-            document = json.loads(content, parse_constant=_not_json)
+            # NaN and lone surrogates, which json reads, could not be sent.
+            document = json.loads(content, parse_constant=_refuse_constant)
             json.dumps(document, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             raise DamagedError("is not JSON") from None
@@ -44,7 +54,7 @@ class Record(NamedTuple):
         return record
 
 
-def _not_json(_constant: str) -> None:
+def _refuse_constant(_constant: str) -> None:
     raise ValueError
 
 
@@ -63,21 +73,10 @@ def _is_event(event: Any) -> bool:
 
 
 class Spooled(NamedTuple):
-    """An event of the spool."""
+    """An event of the spool, as ``pending()`` and ``refused()`` return it."""
 
     when: datetime
     action: str
     dedup_key: str
     summary: str
     problem: str
-
-
-def spooled(record: Record, problem: str) -> Spooled:
-    event = record.event
-    return Spooled(
-        datetime.fromisoformat(record.time).astimezone(UTC),
-        event["event_action"],
-        event["dedup_key"],
-        event.get("payload", {}).get("summary", ""),
-        problem,
-    )

@@ -71,7 +71,7 @@ def look() -> dict[str, Any]:
 
     with _told_of_sudo():
         return {
-            "spool": str(_folder.folder()),
+            "spool": str(_folder.spool_path()),
             "off": _pagerduty.not_set_up() or None,
             "pending": [_as_json(entry) for entry in alerting.pending()],
             "refused": [_as_json(entry) for entry in alerting.refused()],
@@ -88,8 +88,8 @@ def _told_of_sudo() -> Iterator[None]:
         yield
     except AlertError as error:
         try:
-            _folder.folder().stat()
-            denied = not os.access(_folder.folder(), os.R_OK | os.X_OK, effective_ids=True)
+            _folder.spool_path().stat()
+            denied = not os.access(_folder.spool_path(), os.R_OK | os.X_OK, effective_ids=True)
         except OSError as why:
             denied = isinstance(why, PermissionError)
         if not denied:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from rax.alerting import dedup_key, resolve, trigger
-from rax.alerting._calls import seconds
+from rax.alerting._deadline import limit_seconds
+from rax.alerting._deferred_log import DeferredLog
 from rax.credentials import get_credentials
 from tests.unit.rax.alerting_testing import ROUTING_KEY, summaries
 
@@ -265,10 +266,11 @@ def test_a_limit_that_is_none_is_mended(pagerduty, log, limit):
     ("limit", "within"),
     [(10**400, 3600), (float("inf"), 3600), (5, 5), (0, 0.1), (-(10**400), 0.1), (-1.0, 0.1)],
 )
-def test_a_limit_is_within_bounds(limit, within):
-    notes = []
-    assert seconds(limit, notes) == within
-    assert notes == []
+def test_a_limit_is_within_bounds(log, limit, within):
+    deferred = DeferredLog()
+    assert limit_seconds(limit, deferred) == within
+    deferred.write()
+    assert log() == []
 
 
 @pytest.mark.parametrize("key", ["", " ", None])

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from rax import alerting
 from rax.alerting import (
-    _calls,
+    _alert,
     _pagerduty,
+    _sender,
     _spool,
     dropped,
     flush,
@@ -33,6 +34,7 @@ from rax.alerting import (
     resolve,
     trigger,
 )
+from rax.alerting._deferred_log import DeferredLog
 from rax.credentials import get_credentials
 from rax.errors import AlertError, StaleCredentialError, UnreadableCredentialError
 from tests.fakes.pagerduty import PagerDuty
@@ -237,7 +239,7 @@ def test_the_order_is_kept_when_the_clock_jumps(down, alerting_node, monkeypatch
             cls.day -= 1
             return datetime(2026, 2, cls.day, tzinfo=zone)
 
-    monkeypatch.setattr(_calls, "datetime", Clock)
+    monkeypatch.setattr(_alert, "datetime", Clock)
     for number in range(12):
         alert(str(number))
     assert [entry.when.day for entry in pending()] == list(range(27, 15, -1))
@@ -348,7 +350,7 @@ def test_what_is_put_back_goes_first(down, alerting_node):
 
 
 def test_the_last_refused_ones_are_kept(pagerduty, monkeypatch):
-    monkeypatch.setattr(_spool, "MOST_REFUSED", 3)
+    monkeypatch.setattr(_spool, "MAX_REFUSED_EVENTS", 3)
     pagerduty.faults = [{"kind": "status", "status": 400}]
     for number in range(5):
         assert alert(str(number)).state == "refused"
@@ -389,7 +391,7 @@ def test_the_last_refused_ones_are_kept(pagerduty, monkeypatch):
     ],
 )
 def test_a_full_spool_drops_what_costs_least(monkeypatch, log, before, new, left, gone):
-    monkeypatch.setattr(_spool, "MOST_EVENTS", 3)
+    monkeypatch.setattr(_spool, "MAX_EVENTS", 3)
 
     def do(event):
         action, summary, key = event.split(":")
@@ -411,12 +413,12 @@ def test_who_makes_room_leaves_what_was_just_sent_its_number(
     pagerduty, alerting_node, monkeypatch, pauses
 ):
     """Else the new event would get it, and would be removed in the other one's place."""
-    monkeypatch.setattr(_spool, "MOST_EVENTS", 3)
+    monkeypatch.setattr(_spool, "MAX_EVENTS", 3)
     monkeypatch.setenv("RAX_ALERTING_CREDENTIAL", "TEAM-A")
     alert("u1", "u1")
     alert("u2", "u2")
     monkeypatch.delenv("RAX_ALERTING_CREDENTIAL")
-    real = _calls.Sender.send
+    real = _sender.Sender.send
 
     def send(sender, record):
         real(sender, record)
@@ -425,7 +427,7 @@ def test_who_makes_room_leaves_what_was_just_sent_its_number(
             with _spool.Spool() as spool:
                 spool.add(record._replace(event=record.event | {"payload": payload}))[0].close()
 
-    monkeypatch.setattr(_calls.Sender, "send", send)
+    monkeypatch.setattr(_sender.Sender, "send", send)
     assert alert("a") == ("sent", "")
     assert dropped() == 1
     assert summaries(pagerduty.events) == ["t:a", "t:b"]
@@ -435,7 +437,7 @@ def test_who_makes_room_leaves_what_was_just_sent_its_number(
 
 @pytest.mark.usefixtures("down")
 def test_the_bytes_of_a_spool_are_bounded(monkeypatch, alerting_node):
-    monkeypatch.setattr(_spool, "MOST_BYTES", 300_000)
+    monkeypatch.setattr(_spool, "MAX_BYTES", 300_000)
     for number in range(8):
         alert(str(number), f"k{number}", details={"log": "x" * 60_000})
     assert [entry.summary for entry in pending()] == ["4", "5", "6", "7"]
@@ -476,14 +478,14 @@ def test_modes(down, alerting_node):
 def test_an_event_is_on_the_disk_before_it_is_sent(monkeypatch):
     """Its content, then its name: a power failure leaves none of them half."""
     steps = []
-    link, send = os.link, _calls.Sender.send
+    link, send = os.link, _sender.Sender.send
 
     def fsync(descriptor):
         steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "link", lambda *a, **o: steps.append("link") or link(*a, **o))
-    monkeypatch.setattr(_calls.Sender, "send", lambda *a: steps.append("send") or send(*a))
+    monkeypatch.setattr(_sender.Sender, "send", lambda *a: steps.append("send") or send(*a))
     assert alert("a").state == "sent"
     assert steps == ["file", "link", "folder", "send", "folder"]
 
@@ -736,13 +738,13 @@ def test_one_that_stays_though_it_was_sent_is_said_and_not_sent_at_once_again(
 
 @pytest.mark.usefixtures("pagerduty")
 def test_one_that_another_process_has_removed_is_gone(alerting_node, monkeypatch, log):
-    real = _calls.Sender.send
+    real = _sender.Sender.send
 
     def send(sender, record):
         real(sender, record)
         (alerting_node.spool / "0000000000000001.json").unlink()
 
-    monkeypatch.setattr(_calls.Sender, "send", send)
+    monkeypatch.setattr(_sender.Sender, "send", send)
     assert alert("a") == ("sent", "")
     assert log() == ["INFO alert sent: trigger of 'k': a"]
 
@@ -890,8 +892,8 @@ def test_an_alert_that_another_process_has_sent_or_refused_says_so(pagerduty, al
         while not events_of(alerting_node):
             threading.Event().wait(0.01)
         # What the other process does while it holds the lock.
-        with _spool.Spool() as spool, _calls.Sender(_calls.Deadline(20), []) as sender:
-            sender.run(spool)
+        with _spool.Spool() as spool, _sender.Sender(_sender.Deadline(20), DeferredLog()) as sender:
+            sender.send_all(spool)
         caller.join()
         os.close(descriptor)
         (outcome,) = outcomes
