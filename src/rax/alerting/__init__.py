@@ -14,9 +14,9 @@
 
 Neither raises an error, whatever it is given and whatever fails, and neither takes longer than its
 ``limit``: they are called where something is wrong already. What has become of an alert is in the
-``Outcome`` and in the log ``rax.alerting``. What the handler of a signal raises meanwhile goes
-through, such as ``KeyboardInterrupt`` and Airflow's time-out of a task. Under asyncio, call them by
-``asyncio.to_thread``.
+``Outcome`` and in the log ``rax.alerting``. Only what the handler of a signal raises meanwhile,
+such as ``KeyboardInterrupt`` and Airflow's time-out of a task, passes through. Under asyncio, call
+them by ``asyncio.to_thread``.
 
 A ``dedup_key`` stands for what is wrong, not for a run: while its incident is open, another
 trigger adds to it. ``dedup_key("ebi_load")`` is the one that all alerts of a workflow share in the
@@ -27,8 +27,8 @@ there to PagerDuty, in order. What cannot be sent is sent by the next alert, or 
 which cron runs on every node. Nothing is sent twice, unless a process is killed, or the power
 fails, between PagerDuty's answer and the removal of the file: then the event comes again, before
 any later one, and adds to the same incident. What PagerDuty refuses is put aside into ``refused/``
-in the spool, with its reasons; put back, it is sent again. The spool holds 1,000 events and 64 MiB;
-beyond that it drops first what a later event of the same key has overtaken.
+in the spool, with its reasons; a file that is put back is sent again. The spool holds 1,000 events
+and 64 MiB; beyond that it drops first what a later event of the same key has overtaken.
 
 The routing key is the password of the credential ``PAGERDUTY``, or of the one that
 ``RAX_ALERTING_CREDENTIAL`` names; its user and host may be anything. Where there is neither,
@@ -132,7 +132,7 @@ def deliver(
     details: Mapping[str, object] | None = None,
     limit: float = DEFAULT_LIMIT_SECONDS,
 ) -> None:
-    """Send an event now and past the spool, for who keeps what is to be sent in a way of its own.
+    """Send an event now and past the spool, for a caller that keeps unsent events itself.
 
     >>> deliver("trigger", "production/ebi_load", summary="no new file", severity="fatal")
     Traceback (most recent call last):
@@ -140,13 +140,13 @@ def deliver(
     rax.errors.AlertError: the severity of an alert is one of critical, error, warning, info, \
 not 'fatal'
 
-    What is not sent within the limit, in seconds, is an ``AlertError``, and nothing is mended.
+    An ``AlertError`` says why it was not sent within ``limit`` seconds. Nothing is mended.
     """
     _direct.deliver(action, dedup_key, summary, severity, source, details, limit)
 
 
 def flush(*, limit: float = DEFAULT_LIMIT_SECONDS) -> Flushed:
-    """Send what is spooled, in order, within so many seconds; return what came of it.
+    """Send what is spooled, in order, within ``limit`` seconds; return what came of it.
 
     An ``AlertError`` says that the spool cannot be used. Where PagerDuty cannot be reached,
     ``pending`` and ``problem`` of what is returned say so.

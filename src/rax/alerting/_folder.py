@@ -84,7 +84,7 @@ class Folder:
             raise
 
     def _secure(self, to_look: bool) -> int:
-        """Take its mode away from everybody else; return its owner."""
+        """Make sure that only its owner can use it; return the owner's user id."""
         status = os.fstat(self.descriptor)
         if status.st_uid != os.geteuid() and not (to_look and os.geteuid() == 0):
             raise AlertError(
@@ -105,17 +105,17 @@ class Folder:
         os.close(self.descriptor)
 
     def alert_error(self, error: OSError) -> AlertError:
-        """Return an error of this folder's files as a caller learns of it."""
+        """Return the AlertError that names the folder and says what went wrong in it."""
         return AlertError(f"{self.path}: {error.strerror}")
 
     @contextlib.contextmanager
     def locked(
         self, deadline: Deadline, is_done: Callable[[], bool] = lambda: False
     ) -> Iterator[bool]:
-        """Hold the lock, and yield True; yield False where there was no need or no time for it.
+        """Hold the lock and yield True; yield False if the time was over first, or ``is_done``.
 
-        The former is where ``is_done`` says so: another process, which holds the lock, may do
-        meanwhile what this one wants it for.
+        The process that holds the lock may do what this one waits for: then ``is_done`` returns
+        True.
         """
         if not os.access(".", os.W_OK, dir_fd=self.descriptor):
             # An event that was sent could not be removed, and would be sent again and again.

@@ -48,7 +48,7 @@ class _TransientError(Exception):
 
 
 def credential_name() -> str:
-    """Return the name of the credential that has the routing key."""
+    """Return the name of the credential whose password is the routing key."""
     return os.environ.get("RAX_ALERTING_CREDENTIAL") or _DEFAULT_CREDENTIAL
 
 
@@ -61,7 +61,7 @@ def not_set_up() -> str:
             return ""
         problem = f"this node has no credential {_DEFAULT_CREDENTIAL!r}"
     except UnreadableCredentialError:
-        # The credential may be there.
+        # The credential may be there; whoever sends will learn what is wrong with it.
         return ""
     except CredentialNotFoundError as error:
         problem = str(error)
@@ -152,7 +152,8 @@ class Client:
         except _TransientError as error:
             return str(error)
         except Exception as error:
-            # The rest of the answer does not matter: the event would come twice.
+            # PagerDuty has the event, whatever was wrong with the rest of its answer: another
+            # attempt would send it twice.
             if self._is_accepted:
                 return ""
             if not isinstance(error, Error):

@@ -9,8 +9,7 @@ from typing import Any
 from rax._printable import printable
 from rax.credentials import Credential
 
-# All are more than an event may have. Without them, two objects that hold each other would be
-# endless.
+# More than an event may have. The last two are for objects that hold each other, which have no end.
 MAX_TEXT_CHARACTERS = 2**16
 _MAX_LEVELS = 20
 _MAX_CHARACTERS = 2**19
@@ -29,7 +28,7 @@ class Plain:
         try:
             plain = self._plain(value, depth)
         except Exception:
-            # An object may not be what its type says, and fail.
+            # An object may pass for a mapping or a number, and fail when it is asked to act as one.
             plain = text_of(value)
         self._characters_left -= 2 + (len(plain) if isinstance(plain, str) else 0)
         return plain
@@ -66,7 +65,7 @@ def text_of(value: object) -> str:
     """Return the text of anything, with ? for what cannot be sent: lone surrogates."""
     try:
         text = repr(value) if isinstance(value, bytes) else str(value)
-        # More than is sent of it. Half a secret at the end of this is masked like a whole one.
+        # More than is sent of it. Half a secret at the end of it is masked like a whole one.
         return text[: 2 * MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode()
     except Exception:
         return f"a {type(value).__name__} that cannot be shown"
@@ -89,7 +88,7 @@ def without_controls(value: Any) -> Any:
 
 
 def cut(value: Any, width: int) -> Any:
-    """Return so many characters of each text, and so many items of each collection."""
+    """Return the value with ``width`` characters of each text and items of each collection."""
     if isinstance(value, str):
         return cut_text(value, width)
     if isinstance(value, list):
@@ -103,5 +102,5 @@ def cut(value: Any, width: int) -> Any:
 
 
 def cut_text(text: str, length: int) -> str:
-    """Return so many characters of a text."""
+    """Return a text of so many characters at most; what is cut ends in …."""
     return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"

@@ -27,11 +27,11 @@ from rax.alerting._folder import CREATE_FILE, OPEN_FOLDER, DamagedError, Folder,
 from rax.alerting._records import Record, Spooled
 from rax.errors import AlertError
 
-# Room for a day with an alert each 90 seconds. Processes that add at the same moment may each go
+# Enough for a day with an alert each 90 seconds. Processes that add at the same moment may each go
 # beyond a limit by one event.
 MAX_EVENTS = 1_000
 MAX_BYTES = 64 * 2**20
-# Refused events are kept for a look alone.
+# These are kept only to be looked at.
 MAX_REFUSED_EVENTS = 100
 _REFUSED = "refused"
 _PROBLEMS = ".problems"
@@ -185,7 +185,7 @@ class Spool(Folder):
         return entry.is_in(self.descriptor)
 
     def read(self, name: str) -> Record | None:
-        """Return an event, None where it has gone; raise DamagedError where it is none."""
+        """Return an event, None where it has gone; a DamagedError says that the file is none."""
         content = self.read_file(self.descriptor, name)
         return None if content is None else Record.parse(content)
 
@@ -321,5 +321,5 @@ def _incident(record: Record) -> tuple[str, str]:
 
 
 def _refused_name(content: bytes) -> str:
-    """Return the same name for the same event, so that a refusal that was cut off is no second."""
+    """Return the same name for the same event: one that is refused again replaces its file."""
     return f"{hashlib.sha256(content).hexdigest()[:32]}.json"
