@@ -1,7 +1,11 @@
 """What the tests of alerts share."""
 
 import json
+import re
 
+from rax.alerting import trigger
+
+DOWN = {"kind": "status", "status": 503}
 ROUTING_KEY = "0123456789abcdefROUTINGKEY456789"
 
 
@@ -40,3 +44,20 @@ def summaries(events):
 
 def statuses(fake):
     return [request["status"] for request in fake.requests]
+
+
+def up(fake):
+    fake.forget()
+
+
+def alert(summary, key="k", **options):
+    return trigger(summary, dedup_key=key, **options)
+
+
+def events_of(node):
+    """Return the summaries of what is spooled, by name."""
+    return {
+        name: json.loads((node.spool / name).read_text())["event"]["payload"]["summary"]
+        for name in node.files
+        if re.fullmatch(r"\d+\.json", name)
+    }

@@ -7,7 +7,7 @@ import pytest
 
 from rax.alerting._deadline import Deadline
 from tests.fakes.pagerduty import PagerDuty
-from tests.unit.rax.alerting_testing import ROUTING_KEY, Node
+from tests.unit.rax.alerting_testing import DOWN, ROUTING_KEY, Node
 
 ALERTING = (
     "RAX_ALERTING_CREDENTIAL",
@@ -59,6 +59,14 @@ def pauses(monkeypatch):
     pauses = []
     monkeypatch.setattr(Deadline, "wait", lambda _, seconds: pauses.append(seconds))
     return pauses
+
+
+@pytest.fixture
+def down(pagerduty, pauses):
+    """Return PagerDuty, which is down until its faults are taken away."""
+    pagerduty.faults = [DOWN]
+    pauses.clear()
+    return pagerduty
 
 
 @pytest.fixture
