@@ -73,6 +73,6 @@ def duration(seconds: float | None) -> str:
     >>> duration(3700), duration(None)
     ('1 h 1 min', '-')
     """
-    from rax._freshness import span
+    from rax.credentials._freshness import span
 
     return "-" if seconds is None else span(seconds)

@@ -12,8 +12,8 @@ from airflow_dag_sync.state import State
 from airflow_dag_sync.status import status
 
 from rax import config, credentials
-from rax._credential_files import check_name
 from rax.alerting._spool import Spool
+from rax.credentials._files import check_name
 from rax.errors import RaxError
 
 SHA, OTHER = "a" * 40, "b" * 40

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rax import _credential_files, _masking
-from rax._masking import secret_values, spellings
 from rax.alerting._cut_secrets import MASK, without_parts
 from rax.alerting._plain import as_json
-from rax.credentials import Credential
+from rax.credentials import Credential, _files, _masking
+from rax.credentials._masking import secret_values, spellings
 from rax.errors import RaxError
 
 # Masking shorter ones would hide ordinary words. Airflow's own masker has the same rule.
@@ -22,7 +21,7 @@ def read_credential(name: str) -> Credential:
 
     get_credentials() is not used, since it would tell a task's supervisor each secret of this node.
     """
-    return Credential(name, _credential_files.read(_credential_files.directory(), name).values)
+    return Credential(name, _files.read(_files.directory(), name).values)
 
 
 def hide(value: Any) -> Any:
@@ -63,7 +62,7 @@ def mask(value: Any, secrets: list[str]) -> Any:
 
 def _credentials() -> Iterator[Credential]:
     with contextlib.suppress(RaxError):
-        for name in _credential_files.names(_credential_files.directory()):
+        for name in _files.names(_files.directory()):
             # A credential that this account cannot read cannot be in its events either.
             with contextlib.suppress(RaxError):
                 yield read_credential(name)

@@ -6,9 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rax import _freshness
-from rax._credential_files import directory
-from rax.credentials import Credential, credential_age, get_credentials, list_credentials
+from rax.credentials import (
+    Credential,
+    _freshness,
+    credential_age,
+    get_credentials,
+    list_credentials,
+)
+from rax.credentials._files import directory
 from rax.errors import (
     CredentialNotFoundError,
     InsecureCredentialError,

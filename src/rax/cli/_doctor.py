@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rax import _freshness
-from rax._credential_files import directory
 from rax._layout import duration
 from rax.cli._account import current
 from rax.cli._credential_states import State, Status, age, read_status, states
-from rax.credentials import list_credentials
+from rax.credentials import _freshness, list_credentials
+from rax.credentials._files import directory
 from rax.errors import RaxError
 
 # In seconds. The refresh comes every ten minutes, unless a site wants it otherwise.

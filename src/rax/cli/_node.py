@@ -38,19 +38,19 @@ ABSENT = Part(None, [], [])
 
 def release() -> Part:
     """Look at the release that is published, and at what keeps the next one from it."""
-    from rax import _config_files
+    from rax.config import _files
 
     try:
         done = _run(str(_DAG_SYNC), "status")
         if done is None:
-            return _linked(_config_files.PUBLISHED, [])
+            return _linked(_files.PUBLISHED, [])
         return _release(json.loads(done))
     except (_FailedError, ValueError) as error:
         problem = str(error)
     except (AttributeError, LookupError, TypeError, OverflowError):
         problem = "its answer is not of this version"
     # The link says what is published all the same.
-    return _linked(_config_files.PUBLISHED, [f"{_DAG_SYNC} status: {problem}"])
+    return _linked(_files.PUBLISHED, [f"{_DAG_SYNC} status: {problem}"])
 
 
 def _linked(link: Path, problems: list[str]) -> Part:
@@ -122,9 +122,9 @@ def environment() -> Part:
 
 def credentials() -> Part:
     """Count the credentials, and what doctor says of them."""
-    from rax._credential_files import directory
     from rax.cli._credential_states import age
     from rax.cli._doctor import examine
+    from rax.credentials._files import directory
 
     try:
         directory().lstat()

@@ -2,7 +2,6 @@
 """``rax config``: the configs of the release, as a task that starts now reads them."""
 
 import argparse
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,14 +50,14 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from rax.config import find_secrets, get_config
+    from rax.config import config_files, find_secrets, get_config
 
     leave_root()
     name = options.name
     found = get_config(name)
     secrets = find_secrets(found, _credential_names())
     config = _masked(found, "", set(secrets))
-    files = _files(name)
+    files = [path.resolve() for path in config_files(name)]
     release = _release(files)
     if options.json:
         write_json(
@@ -121,15 +120,6 @@ def _masked(value: Any, path: str, secrets: set[str]) -> Any:
     if isinstance(value, list | tuple | frozenset):
         return [_masked(item, f"{path}[{index}]", secrets) for index, item in enumerate(value)]
     return value
-
-
-def _files(name: str) -> list[Path]:
-    """Return the files that a config is made of, links resolved, in the order of merging."""
-    from rax import _config_files
-
-    roots = _config_files.roots(os.environ.get("RAX_CONFIG_DIR"), os.environ.get("RAX_RELEASE_DIR"))
-    paths = [_config_files.path_of(root, name) for root in roots]
-    return [path.resolve() for path in paths if path.exists()]
 
 
 def _release(files: list[Path]) -> str | None:

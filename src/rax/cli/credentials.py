@@ -106,9 +106,9 @@ def _as_json(state: "State") -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from rax._credential_files import directory
     from rax.cli._credential_states import read_status, states
     from rax.credentials import get_credentials
+    from rax.credentials._files import directory
 
     leave_root()
     # However old it is: its age is told.
@@ -131,7 +131,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def masked(credential: "Credential") -> dict[str, Any]:
     """Return the fields of a credential, without anything secret in them."""
-    from rax._masking import is_secret_key, secret_values, spellings
+    from rax.credentials._masking import is_secret_key, secret_values, spellings
 
     secrets = set(secret_values(credential))
     forms = {form for secret in secrets for form in spellings(secret)}
@@ -165,9 +165,9 @@ def _without_url_passwords(text: str) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from rax._credential_files import directory
     from rax.cli._account import current
     from rax.cli._doctor import examine
+    from rax.credentials._files import directory
 
     leave_root()
     names, findings = examine(options.name)

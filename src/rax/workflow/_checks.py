@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rax._connections import port_of
 from rax._layout import duration
 from rax.credentials import Credential, get_credentials
+from rax.credentials._connections import port_of
 from rax.errors import CheckError, MalformedCredentialError, RaxError, WorkflowError
 from rax.workflow._text import reason
 

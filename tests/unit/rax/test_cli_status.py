@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from rax import _config_files, cli
+from rax import cli
 from rax.cli import _node
+from rax.config import _files
 
 SHA, OTHER = "4f2a" * 10, "88aa" * 10
 NAME = "EBI-ETL-DEV-01"
@@ -36,7 +37,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(_node, "_DAG_SYNC", nowhere)
     monkeypatch.setattr(_node, "_ENVIRONMENT", nowhere)
     monkeypatch.setattr(_node, "_SYSTEMD", nowhere)
-    monkeypatch.setattr(_config_files, "PUBLISHED", nowhere)
+    monkeypatch.setattr(_files, "PUBLISHED", nowhere)
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(nowhere))
     monkeypatch.setenv("RAX_ALERTING_SPOOL", str(nowhere))
     monkeypatch.setenv("RAX_ACCOUNT", "root")
@@ -152,7 +153,7 @@ def link(machine, monkeypatch):
     link = machine / "airflow-git-dir"
     (machine / ".airflow-git-dir/releases" / SHA).mkdir(parents=True)
     link.symlink_to(f".airflow-git-dir/releases/{SHA}")
-    monkeypatch.setattr(_config_files, "PUBLISHED", link)
+    monkeypatch.setattr(_files, "PUBLISHED", link)
     return link
 
 

@@ -15,8 +15,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rax import _config_files, _config_yaml, _file_identity
-from rax.config import Config, config_files, get_config, list_configs
+from rax import _file_identity
+from rax.config import Config, _files, _yaml, config_files, get_config, list_configs
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
 DAILY = """\
@@ -39,10 +39,10 @@ def write(root, name, text):
 def _no_roots(tmp_path, monkeypatch):
     monkeypatch.delenv("RAX_CONFIG_DIR", raising=False)
     monkeypatch.delenv("RAX_RELEASE_DIR", raising=False)
-    monkeypatch.setattr(_config_files, "PUBLISHED", tmp_path / "airflow-git-dir")
-    _config_files.published.cache_clear()
+    monkeypatch.setattr(_files, "PUBLISHED", tmp_path / "airflow-git-dir")
+    _files.published.cache_clear()
     yield
-    _config_files.published.cache_clear()
+    _files.published.cache_clear()
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def plain(value):
 def test_any_document_is_read_as_pyyaml_reads_it(tmp_path, document, flow):
     content = yaml.safe_dump(document, default_flow_style=flow).encode()
     read = yaml.safe_load(content)
-    config = Config(_config_yaml.load(content, tmp_path), "x")
+    config = Config(_yaml.load(content, tmp_path), "x")
     # By their texts: a NaN is not equal to itself.
     assert repr(plain(config)) == repr(read)
     assert repr(plain(pickle.loads(pickle.dumps(config)))) == repr(read)  # noqa: S301 - its own pickle
@@ -355,7 +355,7 @@ def test_any_document_is_read_as_pyyaml_reads_it(tmp_path, document, flow):
        | st.text("-:?,[]{}#&*!|>'\"%@`\t\n ab1<=~").map(str.encode))  # fmt: skip
 def test_any_other_content_is_read_or_malformed(tmp_path, content):
     try:
-        read = _config_yaml.load(content, tmp_path)
+        read = _yaml.load(content, tmp_path)
     except MalformedConfigError as error:
         assert str(error).startswith(f"{tmp_path}:")  # noqa: PT017 - either way
     else:
@@ -364,10 +364,10 @@ def test_any_other_content_is_read_or_malformed(tmp_path, content):
 
 def test_without_libyaml_the_same_is_read_and_refused(tmp_path, monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader")
-    pure = importlib.util.module_from_spec(_config_yaml.__spec__)
-    _config_yaml.__spec__.loader.exec_module(pure)
+    pure = importlib.util.module_from_spec(_yaml.__spec__)
+    _yaml.__spec__.loader.exec_module(pure)
     assert issubclass(pure._Loader, yaml.SafeLoader)
-    assert pure.load(DAILY.encode(), tmp_path) == _config_yaml.load(DAILY.encode(), tmp_path)
+    assert pure.load(DAILY.encode(), tmp_path) == _yaml.load(DAILY.encode(), tmp_path)
     for text, message in (
         ("a: 1\nb: 2\na: 3\n", ":3: the key 'a' is there twice, first in line 1"),
         ("a: 1\n\tb: 2\n", ":2: is indented by a tab"),
@@ -406,7 +406,7 @@ def test_a_link_that_is_put_there_after_the_check_is_not_followed(root, monkeypa
     outside = root.parent / "outside"
     write(outside, "a", "x: stolen")
     path = write(root, "folder.a", "x: 1")
-    real = _config_files._resolve
+    real = _files._resolve
 
     def swap(given):
         found = real(given)
@@ -419,7 +419,7 @@ def test_a_link_that_is_put_there_after_the_check_is_not_followed(root, monkeypa
                 path.symlink_to(outside / "a.yaml")
         return found
 
-    monkeypatch.setattr(_config_files, "_resolve", swap)
+    monkeypatch.setattr(_files, "_resolve", swap)
     with pytest.raises(MalformedConfigError, match="is a link that leads out of"):
         get_config("folder.a")
 
@@ -430,7 +430,7 @@ def test_a_root_that_becomes_another_release_meanwhile(tmp_path, monkeypatch):
     link.symlink_to(release(tmp_path, "first"))
     second = release(tmp_path, "second")
     monkeypatch.setenv("RAX_CONFIG_DIR", str(link / "configs"))
-    real = _config_files._resolve
+    real = _files._resolve
 
     def flip(given):
         found = real(given)
@@ -438,13 +438,13 @@ def test_a_root_that_becomes_another_release_meanwhile(tmp_path, monkeypatch):
         link.symlink_to(second)
         return found
 
-    monkeypatch.setattr(_config_files, "_resolve", flip)
+    monkeypatch.setattr(_files, "_resolve", flip)
     assert get_config("a").release == "first"
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_the_next_time(root, monkeypatch):
     path = write(root, "a", "x: 1")
-    real, left = _config_files._resolve, [2]
+    real, left = _files._resolve, [2]
 
     def vanish(given):
         if given == path and left[0]:
@@ -452,7 +452,7 @@ def test_a_file_that_is_replaced_meanwhile_is_read_the_next_time(root, monkeypat
             raise FileNotFoundError(2, "No such file or directory")
         return real(given)
 
-    monkeypatch.setattr(_config_files, "_resolve", vanish)
+    monkeypatch.setattr(_files, "_resolve", vanish)
     assert get_config("a").x == 1
 
 
@@ -532,7 +532,7 @@ def test_a_change_is_seen(root):
 
 def test_a_change_right_after_a_read_is_seen(root, monkeypatch):
     """Within one tick of its clock, all times of a file are still those of what was read."""
-    monkeypatch.setattr("rax._config_files.identity", lambda status: status[:7])
+    monkeypatch.setattr("rax.config._files.identity", lambda status: status[:7])
     monkeypatch.setattr("rax.config.identity", lambda status: status[:7])
     path = write(root, "a", "x: 1")
     for number in (1, 2):
@@ -561,7 +561,7 @@ def test_a_file_that_goes_right_after_a_read_is_not_served(tmp_path, monkeypatch
     def is_settled(status, _now):
         return any(status.st_ino == (tmp_path / name / "a.yaml").stat().st_ino for name in settled)
 
-    monkeypatch.setattr(_config_files, "is_settled", is_settled)
+    monkeypatch.setattr(_files, "is_settled", is_settled)
     monkeypatch.setenv("RAX_CONFIG_DIR", f"{tmp_path}/base:{tmp_path}/site")
     base, _ = (write(tmp_path / name, "a", f"{name}: 1") for name in ("base", "site"))
     assert get_config("a") == {"base": 1, "site": 1}

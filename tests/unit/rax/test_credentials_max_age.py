@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rax import _file_identity, _freshness
-from rax.credentials import credential_age, get_credentials
+from rax import _file_identity
+from rax.credentials import _freshness, credential_age, get_credentials
 from rax.errors import (
     CredentialNotFoundError,
     RaxError,

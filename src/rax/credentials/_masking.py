@@ -65,7 +65,7 @@ def is_protected(names: Collection[str] | None, key: str) -> bool:
     """Say whether metadata has to be taken for protected."""
     if names is not None:
         return f"metadata.{key}" in names
-    from rax._connection_options import PLAIN
+    from rax.credentials._connection_options import PLAIN
 
     return key not in PLAIN
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rax._connection_options import extras
+from rax.credentials._connection_options import extras
 from rax.errors import MalformedCredentialError, RaxError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections import abc
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from rax._config_files import near
-from rax._config_secrets import is_secret_setting
+from rax.config._files import near
+from rax.config._secrets import is_secret_setting
 from rax.errors import MalformedConfigError, RaxError
 
 _Schema = TypeVar("_Schema")

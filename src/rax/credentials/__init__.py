@@ -34,9 +34,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rax import _credential_files, _masking
-from rax._connections import connection_fields
-from rax._masking import secret_values
+from rax.credentials import _files, _masking
+from rax.credentials._connections import connection_fields
+from rax.credentials._masking import secret_values
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -65,7 +65,7 @@ class Credential(Mapping[str, Any]):
         """Hold a copy of the values; get_credentials() has checked them."""
         self._name = name
         self._values = {**values, "metadata": _frozen(values["metadata"])}
-        names = self._values.pop(_credential_files.PROTECTED, None)
+        names = self._values.pop(_files.PROTECTED, None)
         self._protected = None if names is None else frozenset(names)
 
     @property
@@ -137,7 +137,7 @@ class Credential(Mapping[str, Any]):
         >>> credential.uri("amqp", database="/", port=5672)
         'amqp://etl:hunter2@db.example.com:5672/%2F'
         """
-        from rax._connections import uri
+        from rax.credentials._connections import uri
 
         return uri(self, scheme, database, port, query)
 
@@ -191,7 +191,7 @@ class _Held:
 
     __slots__ = ("audience", "credential", "identity", "path")
 
-    def __init__(self, path: str, file: _credential_files.File, credential: Credential) -> None:
+    def __init__(self, path: str, file: _files.File, credential: Credential) -> None:
         self.path = path
         self.identity = file.identity
         self.credential = credential
@@ -222,7 +222,7 @@ def get_credentials(name: str, *, max_age: "float | timedelta | None" = None) ->
     rax.errors.CredentialNotFoundError: no credential 'EBI-ETL-DEV-1' in ...: \
 it has EBI-ETL-DEV-01
     """
-    directory = os.environ.get("RAX_CREDENTIALS_DIR") or _credential_files.DEFAULT_DIRECTORY
+    directory = os.environ.get("RAX_CREDENTIALS_DIR") or _files.DEFAULT_DIRECTORY
     held = _held.get((directory, name))
     if held is None or not _is_current(held):
         held = _read(directory, name)
@@ -230,7 +230,7 @@ it has EBI-ETL-DEV-01
     if held.audience != audience and _masking.tell(held.credential):
         held.audience = audience
     if max_age is not None or os.environ.get("RAX_CREDENTIALS_MAX_AGE"):
-        from rax import _freshness
+        from rax.credentials import _freshness
 
         _freshness.check(Path(directory), name, max_age)
     return held.credential
@@ -242,7 +242,7 @@ def list_credentials() -> list[str]:
     Raises CredentialNotFoundError when there is no directory of credentials, and
     UnreadableCredentialError when it cannot be listed.
     """
-    return _credential_files.names(_credential_files.directory())
+    return _files.names(_files.directory())
 
 
 def credential_age(name: str) -> float | None:
@@ -252,24 +252,24 @@ def credential_age(name: str) -> float | None:
     there, damaged, not to be read or not to be trusted, does not have the name, or has a time that
     is still to come. Whether the credential itself can be read makes no difference.
     """
-    from rax import _freshness
+    from rax.credentials import _freshness
 
-    _credential_files.check_name(name)
-    return _freshness.age(_credential_files.directory(), name)
+    _files.check_name(name)
+    return _freshness.age(_files.directory(), name)
 
 
 def _is_current(held: _Held) -> bool:
     try:
         # Through the directory that is published now, and without following a link.
-        return _credential_files.identity(os.lstat(held.path)) == held.identity
+        return _files.identity(os.lstat(held.path)) == held.identity
     except OSError:
         return False
 
 
 def _read(directory: str, name: str) -> _Held:
     _held.pop((directory, name), None)
-    file = _credential_files.read(Path(directory), name)
-    path = f"{directory}/{name}{_credential_files.SUFFIX}"
+    file = _files.read(Path(directory), name)
+    path = f"{directory}/{name}{_files.SUFFIX}"
     held = _Held(path, file, Credential(name, file.values))
     if file.identity is not None:
         _held[directory, name] = held

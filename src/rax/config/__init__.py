@@ -47,9 +47,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, overload
 
-from rax import _config_files
-from rax._config_secrets import find_secrets
 from rax._file_identity import Identity, identity
+from rax.config import _files
+from rax.config._secrets import find_secrets
 from rax.errors import ConfigNotFoundError
 
 __all__ = ["Config", "config_files", "find_secrets", "get_config", "list_configs"]
@@ -81,7 +81,7 @@ class Config(dict[str, Any]):
 
     def __missing__(self, key: str) -> NoReturn:
         """Name the config, and the keys that look alike."""
-        near = _config_files.near(str(key), map(str, self))
+        near = _files.near(str(key), map(str, self))
         raise KeyError(f"config {self._name} has no key {key!r}{near}")
 
     def _read_only(self, *_args: Any, **_kwargs: Any) -> NoReturn:
@@ -95,7 +95,7 @@ class Config(dict[str, Any]):
         return Config, (dict(self), self._name)
 
 
-class _Held:
+class _CacheEntry:
     """A config that was read, until one of its files changes, comes or goes."""
 
     __slots__ = ("config", "files", "looked_at")
@@ -111,7 +111,7 @@ class _Held:
 
 # By the settings and the name. Only whole entries are put and got: threads need no lock, and a fork
 # finds none held.
-_held: dict[tuple[str | None, str | None, str], _Held] = {}
+_cache: dict[tuple[str | None, str | None, str], _CacheEntry] = {}
 
 
 @overload
@@ -142,7 +142,7 @@ did you mean ebi.flights.daily?
     config = _current(name).config
     if schema is None:
         return config
-    from rax._config_schema import build
+    from rax.config._schema import build
 
     return build(schema, config, f"config {name}")
 
@@ -150,7 +150,7 @@ did you mean ebi.flights.daily?
 def list_configs() -> list[str]:
     """Return the names of all configs, sorted; what is in their files makes no difference."""
     named = os.environ.get("RAX_CONFIG_DIR")
-    return _config_files.names(_config_files.roots(named, os.environ.get("RAX_RELEASE_DIR")))
+    return _files.names(_files.roots(named, os.environ.get("RAX_RELEASE_DIR")))
 
 
 def config_files(name: str) -> list[Path]:
@@ -161,15 +161,15 @@ def config_files(name: str) -> list[Path]:
     return list(_current(name).files)
 
 
-def _current(name: str) -> _Held:
+def _current(name: str) -> _CacheEntry:
     named = os.environ.get("RAX_CONFIG_DIR")
     key = (named, None if named else os.environ.get("RAX_RELEASE_DIR"), name)
-    held = _held.get(key)
-    return held if held is not None and _is_current(held) else _read(*key)
+    entry = _cache.get(key)
+    return entry if entry is not None and _is_current(entry) else _read(*key)
 
 
-def _is_current(held: _Held) -> bool:
-    for path, known in held.looked_at:
+def _is_current(entry: _CacheEntry) -> bool:
+    for path, known in entry.looked_at:
         try:
             found: Identity | None = identity(os.stat(path))  # noqa: PTH116 - twice as fast
         except (FileNotFoundError, NotADirectoryError):
@@ -181,33 +181,33 @@ def _is_current(held: _Held) -> bool:
     return True
 
 
-def _read(named: str | None, release: str | None, name: str) -> _Held:
-    _config_files.check_name(name)
-    roots = _config_files.roots(named, release)
+def _read(named: str | None, release: str | None, name: str) -> _CacheEntry:
+    _files.check_name(name)
+    roots = _files.roots(named, release)
     merged: dict[str, Any] | None = None
     files: list[Path] = []
     looked_at: list[tuple[str, Identity | None]] = []
     settled = True
     for root in roots:
-        path = _config_files.path_of(root, name)
-        file = _config_files.read(path, root)
+        path = _files.path_of(root, name)
+        file = _files.read(path, root)
         looked_at.append((str(path), file.identity if file else None))
         if file is None:
             continue
         files.append(path)
-        from rax import _config_yaml  # here, because yaml takes longer than everything else
+        from rax.config import _yaml  # here, because yaml takes longer than everything else
 
         settled = settled and file.identity is not None
-        values = _config_yaml.load(file.content, path)
+        values = _yaml.load(file.content, path)
         merged = values if merged is None else _merge(merged, values)
     if merged is None:
         where = ", ".join(map(str, roots))
-        why = _config_files.explain_missing(name, roots)
+        why = _files.explain_missing(name, roots)
         raise ConfigNotFoundError(f"no config {name!r} in {where}{why}")
-    held = _Held(Config(merged, name), files, looked_at)
+    entry = _CacheEntry(Config(merged, name), files, looked_at)
     if settled:
-        _held[named, release, name] = held
-    return held
+        _cache[named, release, name] = entry
+    return entry
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
