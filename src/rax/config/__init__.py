@@ -52,7 +52,7 @@ from rax.config import _files
 from rax.config._secrets import find_secrets
 from rax.errors import ConfigNotFoundError
 
-__all__ = ["Config", "config_files", "find_secrets", "get_config", "list_configs"]
+__all__ = ["Config", "check_file", "config_files", "find_secrets", "get_config", "list_configs"]
 
 _Schema = TypeVar("_Schema")
 
@@ -161,6 +161,20 @@ def config_files(name: str) -> list[Path]:
     return list(_current(name).files)
 
 
+def check_file(path: Path, root: Path) -> None:
+    """Check one file as get_config() reads it; ``root`` is the folder of configs that it is in.
+
+    Raises ConfigNotFoundError when it is not there, and MalformedConfigError with the path and,
+    where it is known, the line: ``configs/pods.yaml:3: has more than one document (---)``.
+    """
+    from rax.config import _yaml
+
+    file = _files.read(path, root)
+    if file is None:
+        raise ConfigNotFoundError(f"{path}: does not exist")
+    _yaml.load(file.content, path)
+
+
 def _current(name: str) -> _CacheEntry:
     named = os.environ.get("RAX_CONFIG_DIR")
     key = (named, None if named else os.environ.get("RAX_RELEASE_DIR"), name)
@@ -195,7 +209,8 @@ def _read(named: str | None, release: str | None, name: str) -> _CacheEntry:
         if file is None:
             continue
         files.append(path)
-        from rax.config import _yaml  # here, because yaml takes longer than everything else
+        # Here, because importing yaml takes longer than everything else.
+        from rax.config import _yaml
 
         settled = settled and file.identity is not None
         values = _yaml.load(file.content, path)

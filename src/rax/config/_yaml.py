@@ -75,7 +75,7 @@ def load(content: bytes, path: object) -> dict[str, Any]:
         problem = f"has a character that YAML does not take: {error.reason}"
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line if error.problem_mark else None
-        problem = _indented_by_tab(content, line) or str(error.problem or error.context)
+        problem = _indented_by_tab(content, line) or _expected(error)
     except (yaml.YAMLError, RecursionError) as error:
         problem = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
     except Exception:
@@ -96,6 +96,12 @@ def load(content: bytes, path: object) -> dict[str, Any]:
 
 def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(None, None, text, mark)
+
+
+def _expected(error: yaml.MarkedYAMLError) -> str:
+    if error.context == "expected a single document in the stream":
+        return "has more than one document (---)"
+    return str(error.problem or error.context)
 
 
 def _kind(value: Any) -> str:

@@ -16,7 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rax import _file_identity
-from rax.config import Config, _files, _yaml, config_files, get_config, list_configs
+from rax.config import (
+    Config,
+    _files,
+    _yaml,
+    check_file,
+    config_files,
+    get_config,
+    list_configs,
+)
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
 DAILY = """\
@@ -193,7 +201,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("a: 1\nb: 2026-02-30\n", ":2: holds what is not a value of its type: quote it"),
     ("a: !!bool maybe\n", ":1: holds what is not a value of its type"),
     ("x:\n- !!int ''\n", ":2: holds what is not a value of its type"),
-    ("a: 1\n---\nb: 1\n", ":2: but found another document"),
+    ("a: 1\n---\nb: 1\n", ":2: has more than one document (---)"),
     ("a: *b\n", ":1: found undefined alias"),
     ("a: &x [*x]\n", ": is nested more than 100 deep, or contains itself"),
     ("a: &x [*x]\nb: 2026-02-30\n", ":2: holds what is not a value of its type"),
@@ -215,6 +223,23 @@ def test_malformed(root, text, message):
     path = write(root, "bad", text)
     with pytest.raises(MalformedConfigError, match=re.escape(f"{path}{message}")):
         get_config("bad")
+    with pytest.raises(MalformedConfigError, match=re.escape(f"{path}{message}")):
+        check_file(path, root)
+
+
+def test_a_file_that_is_checked_alone(root, tmp_path, monkeypatch):
+    write(root, "a.good", DAILY)
+    (root / "link.yaml").symlink_to(root / "a/good.yaml")
+    for name in ("a/good", "link"):
+        check_file(root / f"{name}.yaml", root)
+    write(tmp_path, "outside", DAILY)
+    (root / "leaves.yaml").symlink_to(tmp_path / "outside.yaml")
+    monkeypatch.chdir(root.parent)
+    relative = Path(root.name)
+    with pytest.raises(MalformedConfigError, match=rf"^{root.name}/leaves\.yaml: is a link that"):
+        check_file(relative / "leaves.yaml", relative)
+    with pytest.raises(ConfigNotFoundError, match=rf"^{root.name}/absent\.yaml: does not exist$"):
+        check_file(relative / "absent.yaml", relative)
 
 
 def test_a_folder_in_the_place_of_a_file(root):
