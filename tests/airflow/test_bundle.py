@@ -52,11 +52,11 @@ class Node:
         self.releases.mkdir(parents=True)
         self.sync_command = home / "airflow-dag-sync"
 
-    def add(self, sha):
+    def add(self, sha, dags="dags"):
         root = self.releases / sha
         name = sha[0]
         files = {
-            "dags/example.py": DAG.format(name=name),
+            f"{dags}/example.py": DAG.format(name=name),
             "helpers/text.py": f"HELPER = 'helper {name}'\n",
             "configs/example.yaml": f"text: config {name}\n",
             # What must not be taken for a DAG file.
@@ -180,6 +180,67 @@ def test_making_it_needs_no_files(tmp_path):
     pinned = ReleaseBundle(name="dags", link=str(tmp_path / "link"), version=A)
     assert pinned.path == tmp_path / ".link/releases" / A / "dags"
     assert pinned.get_current_version() == BundleVersion(A)
+
+
+@pytest.mark.parametrize("dags", ["airflow/dags", ".", "./catalog//dags/"])
+def test_where_a_repository_keeps_its_dags(configured, monkeypatch, dags):
+    """The dag-processor and the tasks find them there; helpers and configs are found as ever."""
+    for sha in (B, C):
+        release = configured.add(sha, dags)
+        # In the root, all that is no DAG has to be ignored: it would be run as one.
+        (release / ".airflowignore").write_text("tests/\nhelpers/\n")
+    configured.publish(B)
+    (entry,) = json.loads(os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    entry["kwargs"]["dags_folder"] = dags
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([entry]))
+    bundle = DagBundlesManager().get_bundle("dags")
+    assert bundle.path == configured.link.resolve() / dags
+    bundle.initialize()
+    assert bundle.path == configured.releases / B / dags
+    assert in_child(parse, bundle.path) == {"example": "dag b, helper b, config b"}
+    assert in_child(run_task, C) == ["dag c, helper c, config c", "config c"]
+    configured.publish(C)
+    bundle.refresh()
+    assert in_child(parse, bundle.path) == {"example": "dag c, helper c, config c"}
+
+
+@pytest.mark.parametrize("dags", ["", "..", "../x", "dags/../..", "a/../b", "/etc", "//etc"])
+def test_a_folder_of_dags_that_is_not_in_the_release(node, dags):
+    expected = f"dags_folder of bundle dags is {dags!r}: give a folder of the repository"
+    with pytest.raises(RaxError, match=f"^{re.escape(expected)}"):
+        node.bundle(dags_folder=dags)
+
+
+@pytest.mark.parametrize("link", ["dags", "airflow"])
+@pytest.mark.parametrize("target", ["/etc", "../..", f"../{A}", "../../../.."])
+def test_a_folder_of_dags_that_is_a_link_out_of_the_release(node, link, target):
+    """What it leads to is never parsed; the dag-processor stays on the release before."""
+    folder = "dags" if link == "dags" else "airflow/dags"
+    node.add(A, folder)
+    bundle = node.bundle(dags_folder=folder)
+    bundle.initialize()
+    node.add(B, "elsewhere")
+    (node.releases / B / link).symlink_to(target)
+    node.publish(B)
+    expected = f"{node.releases / B / folder}: is a link that leads out of the release"
+    with pytest.raises(RaxError, match=f"^{re.escape(expected)}$"):
+        bundle.refresh()
+    assert bundle.path == node.releases / A / folder
+    assert not node.is_free(A)
+    assert os.environ["RAX_RELEASE_DIR"] == str(node.releases / A)
+    gc.collect()
+    assert node.is_free(B)
+    with pytest.raises(RaxError, match=f"^{re.escape(expected)}$"):
+        node.bundle(B, dags_folder=folder).initialize()
+
+
+def test_a_folder_of_dags_that_is_a_link_inside_of_the_release(node):
+    node.add(B, "airflow/dags")
+    (node.releases / B / "dags").symlink_to("airflow/dags")
+    node.publish(B)
+    bundle = node.bundle()
+    bundle.initialize()
+    assert in_child(parse, bundle.path) == {"example": "dag b, helper b, config b"}
 
 
 def test_the_version_is_the_sha_and_deprecated_in_no_way(node):

@@ -39,6 +39,8 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
 
     :param link: the published link; the releases are ``.<its name>/releases`` beside it
     :param sync_command: the program that brings a missing release: ``sync_command fetch SHA``
+    :param dags_folder: where a release keeps its DAGs, as the sync has it in ``dags_folder``: a
+        folder of the repository, or ``.`` for its root
     :param fetch_timeout: how many seconds a task waits for a missing release
     """
 
@@ -49,6 +51,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         *,
         link: str = "/home/airflow/airflow-git-dir",
         sync_command: str = "/usr/local/bin/airflow-dag-sync",
+        dags_folder: str = "dags",
         fetch_timeout: float = 60,
         **kwargs: Any,
     ) -> None:
@@ -57,6 +60,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         self._link = Path(link)
         self._releases = self._link.with_name(f".{self._link.name}") / "releases"
         self._sync_command = sync_command
+        self._dags_folder = self._inside(dags_folder)
         self._fetch_timeout = fetch_timeout
         self._release: Path | None = None
         self._lock: ReleaseLock | None = None
@@ -88,9 +92,10 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
     @property
     def path(self) -> Path:
         """The folder that is searched for DAGs: configs and tests are outside of it."""
-        if self._release is not None:
-            return self._release / "dags"
-        return (self._named(self.version) if self.version else self._link.resolve()) / "dags"
+        release = self._release
+        if release is None:
+            release = self._named(self.version) if self.version else self._link.resolve()
+        return release / self._dags_folder
 
     def _follow(self) -> None:
         release = self._published()
@@ -109,6 +114,16 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         with contextlib.suppress(OSError):
             os.utime(release)
         _enter(release, following=False)
+
+    def _inside(self, dags_folder: str) -> Path:
+        """Return the setting as a path that stays in a release."""
+        folder = Path(dags_folder)
+        if not dags_folder or folder.is_absolute() or ".." in folder.parts:
+            raise RaxError(
+                f"dags_folder of bundle {self.name} is {dags_folder!r}: give a folder of the "
+                "repository, such as 'airflow/dags', or '.' for its root"
+            )
+        return folder
 
     def _named(self, version: str) -> Path:
         """Return the release of a version, which is a commit's name and no path."""
@@ -134,6 +149,12 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         lock = ReleaseLock.take(release)
         if lock is None:
             return False
+        # A repository may hold any link: what it leads to outside would be run as DAGs.
+        dags = os.path.realpath(release / self._dags_folder)
+        if not Path(dags).is_relative_to(os.path.realpath(release)):
+            raise RaxError(
+                f"{release / self._dags_folder}: is a link that leads out of the release"
+            )
         self._lock, self._release = lock, release
         return True
 
