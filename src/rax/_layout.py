@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rax._printable import printable
 
 # Columns are not cut further than this.
-_NARROWEST = 8
+_MIN_COLUMN_WIDTH = 8
 _GAP = "  "
 
 
@@ -57,7 +57,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | N
     widths = [max(width(line[index]) for line in lines) for index in range(len(header))]
     if columns is not None:
         spare = columns - len(_GAP) * (len(widths) - 1)
-        while sum(widths) > spare and max(widths) > _NARROWEST:
+        while sum(widths) > spare and max(widths) > _MIN_COLUMN_WIDTH:
             widths[widths.index(max(widths))] -= 1
     text = ""
     for line in lines:
@@ -67,12 +67,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | N
     return text
 
 
+def span(seconds: float) -> str:
+    """Return a time in its two largest units, for a person.
+
+    >>> span(59.9), span(43200), span(43201), span(93600)
+    ('59 s', '12 h', '12 h 1 s', '1 d 2 h')
+    """
+    left, parts = int(seconds), []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
 def duration(seconds: float | None) -> str:
-    """Return a time in its two largest units; a dash where it is not known.
+    """Return a time as span() does, or a dash where it is not known.
 
     >>> duration(3700), duration(None)
     ('1 h 1 min', '-')
     """
-    from rax.credentials._freshness import span
-
     return "-" if seconds is None else span(seconds)

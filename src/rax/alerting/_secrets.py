@@ -82,7 +82,7 @@ def _candidates(secrets: list[str], text: str) -> list[str]:
 
 
 def _redact(value: Any) -> Any:
-    for name in _masking.MASKERS:
+    for name in _masking.MASKER_MODULES:
         with contextlib.suppress(Exception):
             masker = sys.modules[name]
             value = _redact_texts(masker.redact, value)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rax.errors import MalformedCredentialError
 
 if TYPE_CHECKING:
-    from rax.credentials import Credential
+    from rax.credentials._credential import Credential
 
 # The metadata that are fields of a connection.
 FIELDS = ("conn_type", "port", "database", "schema")

@@ -9,7 +9,7 @@ from rax.credentials._connection_options import extras
 from rax.errors import MalformedCredentialError, RaxError
 
 if TYPE_CHECKING:
-    from rax.credentials import Credential
+    from rax.credentials._credential import Credential
 
 # RFC 3986, and _, which names of SQLAlchemy's drivers have.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
@@ -87,23 +87,7 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
     >>> fields["conn_type"], fields["host"], fields["port"], fields["login"], fields["extra"]
     ('postgres', 'db.example.com', 5432, 'etl', {})
     """
-    metadata = credential["metadata"]
-    match = _URL_SCHEME.match(credential["url"])
-    scheme = match[1].lower() if match else ""
-    kind = conn_type or metadata.get("conn_type") or scheme
-    if not kind or not isinstance(kind, str):
-        raise MalformedCredentialError(
-            f"{credential.name} does not say which type of connection it is: set conn_type in its "
-            "metadata in the vault, such as conn_type=postgres, or give its url a scheme"
-        )
-    # As Airflow reads the scheme of a connection's URI.
-    kind = kind.lower()
-    protocol = "https" if kind == "https" else scheme
-    kind = {"postgresql": "postgres", "https": "http"}.get(kind, kind).replace("-", "_")
-    if not _TYPE.fullmatch(kind):
-        raise MalformedCredentialError(
-            f"metadata.conn_type of {credential.name} is not the type of a connection"
-        )
+    kind, protocol = _type_and_protocol(credential, conn_type)
     schema = _database(credential)
     if kind == "http" and schema and schema not in ("http", "https"):
         raise MalformedCredentialError(
@@ -125,6 +109,25 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
     if kind == "odbc":
         _check_connection_string(credential, fields)
     return fields
+
+
+def _type_and_protocol(credential: "Credential", conn_type: str | None) -> tuple[str, str]:
+    match = _URL_SCHEME.match(credential["url"])
+    scheme = match[1].lower() if match else ""
+    given = conn_type or credential["metadata"].get("conn_type") or scheme
+    if not given or not isinstance(given, str):
+        raise MalformedCredentialError(
+            f"{credential.name} does not say which type of connection it is: set conn_type in its "
+            "metadata in the vault, such as conn_type=postgres, or give its url a scheme"
+        )
+    # As Airflow reads the scheme of a connection's URI.
+    given = given.lower()
+    kind = {"postgresql": "postgres", "https": "http"}.get(given, given).replace("-", "_")
+    if not _TYPE.fullmatch(kind):
+        raise MalformedCredentialError(
+            f"metadata.conn_type of {credential.name} is not the type of a connection"
+        )
+    return kind, "https" if given == "https" else scheme
 
 
 def _check_connection_string(credential: "Credential", fields: Mapping[str, Any]) -> None:

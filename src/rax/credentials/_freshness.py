@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rax._file_identity import Identity, identity, is_settled
+from rax._layout import span
 from rax._printable import one_line
 from rax.errors import RaxError, StaleCredentialError, StaleCredentialWarning
 
@@ -179,17 +180,3 @@ def setting(text: str) -> float | None:
             f"{MAX_AGE} is {text!r}: give seconds, or a number with s, m, h or d, such as 12h"
         )
     return float(match[1]) * _UNITS[match[2]] or None
-
-
-def span(seconds: float) -> str:
-    """Write a span of time for a person.
-
-    >>> span(59.9), span(43200), span(43201), span(93600)
-    ('59 s', '12 h', '12 h 1 s', '1 d 2 h')
-    """
-    left, parts = int(seconds), []
-    for unit in ("d", "h", "m", "s"):
-        count, left = divmod(left, _UNITS[unit])
-        if count:
-            parts.append(f"{count} {'min' if unit == 'm' else unit}")
-    return " ".join(parts[:2]) or "0 s"

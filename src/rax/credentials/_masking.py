@@ -15,7 +15,7 @@ _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/?#]*)@")
 _SHORTEST_LINE = 8
 
 # Airflow has a masker for its tasks, and another one for its own components.
-MASKERS = ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker")
+MASKER_MODULES = ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker")
 _TASK = "airflow.sdk.execution_time.task_runner"
 _MESSAGES = "airflow.sdk.execution_time.comms"
 # The line to a supervisor that belongs to the process that this one was forked from.
@@ -90,26 +90,29 @@ def spellings(secret: str) -> set[str]:
     }
 
 
-def audience() -> tuple[Any, ...]:
-    """Return those that are to know secrets now: another audience has to be told again.
+def maskers() -> tuple[Any, ...]:
+    """Return what identifies the maskers that there are now, a task's supervisor among them.
 
-    A masker is represented by its set of patterns, since Airflow empties one by a new set.
+    Where these are others than before, secrets have to be registered again. A masker is identified
+    by its set of patterns, since Airflow empties one by a new set.
     """
     modules = sys.modules
     if "airflow" not in modules:
         return ()
-    masks = [_patterns(modules[name]) for name in MASKERS if name in modules]
-    return (*masks, _supervisor())
+    patterns = [_patterns(modules[name]) for name in MASKER_MODULES if name in modules]
+    return (*patterns, _supervisor())
 
 
-def tell(credential: Mapping[str, Any]) -> bool:
-    """Give the credential's secrets to Airflow's maskers, where they are loaded.
+def register(credential: Mapping[str, Any]) -> bool:
+    """Register the credential's secrets with Airflow's maskers, where they are loaded.
 
-    A task also tells its supervisor, which writes what the task prints. Returns whether all of
-    them took the secrets; one that is still being imported or busy has to be told again.
+    A task also sends them to its supervisor, which writes what the task prints. Returns whether all
+    took the secrets; one that is still being imported, or busy, has to get them again.
     """
     masks = [
-        getattr(sys.modules[name], "mask_secret", None) for name in MASKERS if name in sys.modules
+        getattr(sys.modules[name], "mask_secret", None)
+        for name in MASKER_MODULES
+        if name in sys.modules
     ]
     supervisor = _supervisor()
     if not masks and supervisor is None:
@@ -119,7 +122,7 @@ def tell(credential: Mapping[str, Any]) -> bool:
         return True
     try:
         for mask in masks:
-            mask(values)  # type: ignore[misc]  # None is not callable: told again
+            mask(values)  # type: ignore[misc]  # None is not callable: registered again
         if supervisor is not None:
             supervisor.send(sys.modules[_MESSAGES].MaskSecret(value=values))
     except Exception:
