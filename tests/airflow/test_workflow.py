@@ -6,7 +6,7 @@ import re
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 
-from rax.airflow import workflow as operators
+from rax.airflow import _outcomes
 from rax.alerting._events import trigger_event
 from tests.airflow.workflow_testing import (
     BAD_CHECK,
@@ -396,7 +396,7 @@ def test_the_event_of_a_check(run, monkeypatch):
     made = event(sent)
     assert made["payload"].pop("timestamp")
     assert made["payload"].pop("source")
-    url = operators.run_url("ebi", result.run_id)
+    url = _outcomes.run_url("ebi", result.run_id)
     assert made == {
         "event_action": "trigger",
         "dedup_key": "production/ebi",
@@ -555,13 +555,13 @@ def test_what_cannot_be_got_is_said(run, monkeypatch):
     def away(*_arguments, **_options):
         raise OSError("the API server is away")
 
-    monkeypatch.setattr(operators, "_notes", away)
+    monkeypatch.setattr(_outcomes, "_notes", away)
     result = run(body(GOOD_LOAD))
     assert (result.state, result.events) == ("success", RESOLVED)
     assert result.line["gaps"] == [
         "what the tasks noted of themselves: OSError: the API server is away"
     ]
-    monkeypatch.setattr(operators, "_crumbs", away)
+    monkeypatch.setattr(_outcomes, "_crumbs", away)
     result = run(body(GOOD_LOAD, "@summary\ndef report(summary):\n    return str(summary.state)"))
     assert (result.state, result.states["load"]) == ("failed", "success")
     assert result.events == [("trigger", f"{FAILED}load: is unknown")]

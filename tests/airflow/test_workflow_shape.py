@@ -8,7 +8,8 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.serialization.serialized_objects import DagSerialization, LazyDeserializedDAG
 
-from rax.airflow import workflow as operators
+from rax.airflow import _callbacks, _outcomes
+from rax.airflow.workflow import CHECK_TIMEOUT
 from tests.airflow.workflow_testing import (
     FAILED,
     GOOD_CHECK,
@@ -51,7 +52,7 @@ def test_how_it_is_wired(load):
         "report": 0,
     }
     assert not dag.get_task("report").depends_on_past
-    assert dag.get_task("one").execution_timeout == operators.CHECK_TIMEOUT
+    assert dag.get_task("one").execution_timeout == CHECK_TIMEOUT
 
 
 def test_a_check_in_the_middle_aborts_what_is_after_it(run):
@@ -281,7 +282,7 @@ def test_a_run_whose_summary_could_not_run(load, alerts, cause, said):
 @pytest.mark.parametrize("text", [body(GOOD_LOAD), PLAIN.format("pass", "pass")])
 def test_the_scheduler_knows_that_a_run_is_to_be_told_of(load, text):
     dag = load(text)
-    assert dag.on_failure_callback == [operators.run_failed]
+    assert dag.on_failure_callback == [_callbacks.run_failed]
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_on_failure_callback
 
 
@@ -296,7 +297,7 @@ def test_the_scheduler_knows_that_a_run_is_to_be_told_of(load, text):
 )
 def test_what_a_summary_that_failed_has_told(load, alerts, note, told):
     def pull(task_ids, key):
-        assert (task_ids, key) == ("summary", operators.NOTE)
+        assert (task_ids, key) == ("summary", _outcomes.NOTE)
         if isinstance(note, Exception):
             raise note
         return note
@@ -304,9 +305,9 @@ def test_what_a_summary_that_failed_has_told(load, alerts, note, told):
     dag = load(body(GOOD_LOAD))
     ti = SimpleNamespace(task_id="summary", try_number=2, xcom_pull=pull)
     context = {"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti}
-    operators.run_failed({**context, "task": dag.get_task("load")})
+    _callbacks.run_failed({**context, "task": dag.get_task("load")})
     assert alerts.sent == []
-    operators.run_failed({**context, "task": dag.get_task("summary")})
+    _callbacks.run_failed({**context, "task": dag.get_task("summary")})
     expected = [] if told else [f"{FAILED}summary: was killed, or could not start"]
     assert [sent[1][0] for sent in alerts.sent] == expected
 
@@ -361,7 +362,7 @@ def test_what_a_cleared_or_marked_task_noted_before(load, alerts, note, state): 
     task = load(body(GOOD_LOAD)).get_task("load")
     for now in ("success", "failed", "skipped", "upstream_failed"):
         crumb = {"map_index": -1, "state": now, "duration": 1.5}
-        outcome = operators._outcome(None, task, crumb, note)
+        outcome = _outcomes._outcome(None, task, crumb, note)
         assert (outcome.state, outcome.duration) == (now, 1.5)
         told = (outcome.rows, outcome.reason, outcome.try_number)
         kept = (note.get("rows"), note.get("reason", ""), 2)
@@ -372,6 +373,6 @@ def test_what_cannot_be_noted_does_not_fail_the_task(run, monkeypatch):
     def away(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(operators, "shown", away)
+    monkeypatch.setattr(_callbacks, "shown", away)
     result = run(body(GOOD_LOAD))
     assert (result.state, result.line["rows"]) == ("success", {})

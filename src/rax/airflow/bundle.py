@@ -24,8 +24,8 @@ from typing import Any
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 from rax._printable import one_line
-from rax.airflow.pinned_releases import PinnedReleases
-from rax.airflow.release_lock import SHA, ReleaseLock
+from rax.airflow._pinned_releases import PinnedReleases
+from rax.airflow._release_lock import SHA, ReleaseLock
 from rax.errors import RaxError, ReleaseNotFoundError
 
 log = logging.getLogger(__name__)

@@ -105,7 +105,8 @@ def wire(dag: Any) -> None:
     :raises WorkflowError: there are several summaries, or a mapped one, a mapped check is to be
         retried, something depends on the summary, or nothing depends on a setup
     """
-    from rax.airflow.workflow import is_check, is_summary, observe, observe_run
+    from rax.airflow._outcomes import is_check, is_summary
+    from rax.airflow.workflow import observe, observe_run
 
     summaries = [task for task in dag.tasks if is_summary(task)]
     if len(summaries) > 1:

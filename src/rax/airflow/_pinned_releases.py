@@ -9,7 +9,7 @@ long as the node's Airflow, locks the releases of all such runs: the manager of 
 import logging
 from pathlib import Path
 
-from rax.airflow.release_lock import SHA, ReleaseLock
+from rax.airflow._release_lock import SHA, ReleaseLock
 
 log = logging.getLogger(__name__)
 

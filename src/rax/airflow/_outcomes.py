@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tasks of a run have done: what they noted of themselves, collected for the summary."""
+
+import dataclasses
+import datetime
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rax.workflow import _alerts
+from rax.workflow._summary import UNKNOWN, Summary, TaskOutcome
+from rax.workflow._text import reason
+
+log = logging.getLogger("rax.workflow")
+
+# The XCom in which a task notes what the summary cannot get otherwise: of other tasks, Airflow
+# gives a task the states and durations, and nothing else.
+NOTE = "rax_outcome"
+# The parts of a workflow that have operators of their own.
+CHECK, SUMMARY = "check", "summary"
+
+
+def is_check(task: Any) -> bool:
+    """Say whether an operator, mapped or not, is of ``@check``."""
+    return _part(task) == CHECK
+
+
+def is_summary(task: Any) -> bool:
+    """Say whether an operator, mapped or not, is of ``@summary``."""
+    return _part(task) == SUMMARY
+
+
+def _part(task: Any) -> str:
+    # A mapped task is not an instance of its operator's class.
+    return getattr(getattr(task, "operator_class", type(task)), "workflow_part", "")
+
+
+def map_index(ti: Any) -> int:
+    """Return the index of a task instance, -1 where its task is not mapped."""
+    return -1 if ti.map_index is None else ti.map_index
+
+
+def collect(context: Any) -> Summary:
+    """Return what everything upstream of this task has done, and what could not be found out."""
+    ti, task, run = context["ti"], context["task"], context["dag_run"]
+    upstream = task.get_flat_relatives(upstream=True)
+    tasks = [other for other in task.dag.topological_sort() if other in upstream]
+    gaps: list[str] = []
+    crumbs = _attempt(lambda: _crumbs(ti), "states and durations of the tasks", gaps)
+    notes = _attempt(lambda: _notes(ti, tasks), "what the tasks noted of themselves", gaps)
+    outcomes = tuple(
+        _outcome(ti, other, crumb, notes.get((other.task_id, crumb["map_index"]), {}))
+        for other in tasks
+        for crumb in crumbs.get(other.task_id, [{"map_index": -1, "state": UNKNOWN}])
+        if crumb["state"] != "removed"
+    )
+    ends = {other.task_id for other in tasks if all(t.is_teardown for t in other.downstream_list)}
+    states = [task.state for task in outcomes if task.task_id in ends]
+    return dataclasses.replace(
+        of_run(ti.dag_id, ti.run_id),
+        started=run.start_date,
+        duration=_seconds_since(run.start_date),
+        tasks=outcomes,
+        idle=set(states) == {"skipped"},
+        gaps=tuple(gaps),
+    )
+
+
+def _crumbs(ti: Any) -> dict[str, list[dict[str, Any]]]:
+    crumbs: dict[str, list[dict[str, Any]]] = {}
+    for crumb in ti.get_task_breadcrumbs(dag_id=ti.dag_id, run_id=ti.run_id):
+        crumbs.setdefault(crumb["task_id"], []).append(crumb)
+    return crumbs
+
+
+def _notes(ti: Any, tasks: list[Any]) -> dict[tuple[str, int], dict[str, Any]]:
+    return {
+        (task.task_id, note["map_index"]): note
+        for task in tasks
+        for note in ti.xcom_pull(task_ids=[task.task_id], key=NOTE)
+        if note
+    }
+
+
+def _outcome(ti: Any, task: Any, crumb: dict[str, Any], note: dict[str, Any]) -> TaskOutcome:
+    index = crumb["map_index"]
+    if crumb["state"] != ("failed" if "reason" in note else "success"):
+        # The note is of another end: the task was cleared since and did not run, or somebody marked
+        # it by hand.
+        note = {}
+    return TaskOutcome(
+        task_id=task.task_id,
+        map_index=index,
+        state=str(crumb["state"]),
+        duration=crumb.get("duration"),
+        start=_date(note.get("start")),
+        end=_date(note.get("end")),
+        try_number=note.get("try_number"),
+        rows=note.get("rows"),
+        shown=note.get("shown", ""),
+        reason=note.get("reason", ""),
+        is_check=is_check(task),
+        alerted=note.get("alerted", False),
+        pull=lambda: ti.xcom_pull(task_ids=task.task_id, map_indexes=index),
+    )
+
+
+def _attempt(get: Callable[[], dict[Any, Any]], what: str, gaps: list[str]) -> dict[Any, Any]:
+    try:
+        return get()
+    except Exception as error:
+        log.exception("The report goes without %s", what)
+        gaps.append(f"{what}: {reason(error)}")
+        return {}
+
+
+def of_run(dag_id: str, run_id: str) -> Summary:
+    """Return a summary of the run that knows nothing of its tasks yet."""
+    return Summary(
+        workflow=dag_id,
+        run_id=run_id,
+        environment=_alerts.environment(),
+        release=release(),
+        url=run_url(dag_id, run_id),
+    )
+
+
+def run_url(dag_id: str, run_id: str) -> str | None:
+    """Return the run in Airflow's UI, or None where ``[api] base_url`` is not set."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="")
+    return f"{base.rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}" if base else None
+
+
+def release() -> str | None:
+    """Return the sha of the release that this process reads."""
+    folder = os.environ.get("RAX_RELEASE_DIR")
+    return Path(folder).name if folder else None
+
+
+def last_try_noted(ti: Any) -> bool:
+    """Return whether the last try of a summary has noted its end."""
+    try:
+        note = ti.xcom_pull(task_ids=ti.task_id, key=NOTE)
+    except Exception:
+        # Without an answer it counts as not noted: one alert too many is better than none.
+        log.exception("What %s noted of itself cannot be got", ti.task_id)
+        return False
+    return bool(note) and note["try_number"] == ti.try_number
+
+
+def _date(text: str | None) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None
+
+
+def _seconds_since(date: datetime.datetime | None) -> float | None:
+    return (datetime.datetime.now(datetime.UTC) - date).total_seconds() if date else None
