@@ -12,9 +12,9 @@
 ``rax.airflow``
     the parts that Airflow itself loads; only these import Airflow
 ``rax.cli``
-    the command ``rax``, which looks at all of this
+    the command ``rax``, which shows all of this and what is wrong with it
 ``rax.errors``
-    everything above raises a ``RaxError``
+    what all of the above raise: a ``RaxError``
 """
 
 __version__ = "0.1.0"

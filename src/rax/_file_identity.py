@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""By what a cache knows that a file is still the one that was read."""
+"""What identifies a file and its content, for caches that have to know when it changes."""
 
 import os
 from typing import Any
 
 Identity = tuple[Any, ...]
 
-# The clock of file systems ticks every 1 to 10 ms: of a file that was changed this short a time
-# ago, a further change might not show.
+# The clock of file systems ticks every 1 to 10 ms: a further change of a file that was changed this
+# recently might not show.
 _SETTLED_NS = 100_000_000
 
 
@@ -17,7 +17,7 @@ def identity(status: os.stat_result) -> Identity:
     A change of content, mode or owner sets the time of the last change (ctime), which no account
     can set back; the mode and the owners are part of it all the same.
     """
-    # Mode, inode, device, links, owner, group and size.
+    # The first seven are mode, inode, device, links, owner, group and size.
     return (status[:7], status.st_mtime_ns, status.st_ctime_ns)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts as people read them, in a terminal or a log: in one line, cut, aligned in tables."""
+"""Texts as people read them in a terminal or a log: cut, aligned in tables, times in words."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -40,10 +40,10 @@ def cut(text: str, columns: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> str:
-    """Return an aligned table, cut to so many columns of the terminal; None is uncut.
+    """Return an aligned table, cut to that many columns of the terminal unless it is None.
 
-    What has to be cut is the widest column, for what is narrow is mostly a name or a number. An
-    empty header is left out.
+    The widest column is cut first, since narrow ones mostly hold names and numbers. An empty header
+    is left out.
 
     >>> print(table(("name", "state"), [("EBI-ETL-DEV-01", "current")]), end="")
     NAME            STATE

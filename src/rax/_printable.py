@@ -5,7 +5,8 @@ Names of files, messages of commits, answers of servers and values of vaults may
 Whatever of them reaches a terminal, a log, a metric or an alert goes through here, after its
 secrets were masked: an escape inside of one would hide it from whoever masks.
 
-The collection (plugins/plugin_utils/printable.py) and the sync (airflow_dag_sync.text), which cannot
+The collection (plugins/plugin_utils/printable.py) and the sync (airflow_dag_sync.text), which
+cannot import this, do the same; tests/repo/test_printable.py compares them.
 import this, do the same; tests/repo/test_printable.py compares them.
 """
 
@@ -44,7 +45,7 @@ def one_line(text: str, length: int | None = None) -> str:
     shown = printable(" ".join(text.split()))
     if length is None or len(shown) <= length:
         return shown
-    # Not half of an escape.
+    # The cut must not leave half of an escape.
     return _HALF.sub("", shown[: length - len(_CUT)]) + _CUT
 
 

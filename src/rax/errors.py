@@ -8,7 +8,7 @@ class RaxError(Exception):
     """The root of every error that rax raises on purpose."""
 
     def __str__(self) -> str:
-        """Return the message fit to be shown: it may quote a name or an answer of anybody."""
+        # The message may quote names and answers that anybody can have written.
         return printable(super().__str__(), lines=True)
 
 
@@ -17,7 +17,7 @@ class CredentialNotFoundError(RaxError):
 
 
 class UnreadableCredentialError(CredentialNotFoundError):
-    """The credentials, or the one of that name, may be there, and cannot be looked at."""
+    """The credentials, or the one of that name, may be there, but cannot be looked at."""
 
 
 class InsecureCredentialError(RaxError):
@@ -33,7 +33,7 @@ class StaleCredentialError(RaxError):
 
 
 class StaleCredentialWarning(UserWarning):
-    """The same, where the settings only warn."""
+    """A credential is stale, and the settings only warn."""
 
 
 class ConfigNotFoundError(RaxError):
@@ -45,7 +45,7 @@ class MalformedConfigError(RaxError):
 
 
 class ReleaseNotFoundError(RaxError):
-    """A release of the DAG repository is not on this node and could not be brought."""
+    """A release of the DAG repository is not on this node and could not be fetched."""
 
 
 class AlertError(RaxError):

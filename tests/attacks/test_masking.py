@@ -88,8 +88,8 @@ def test_password_at_every_cut_of_ours(written):
     for limit in (
         _events._MAX_SUMMARY_CHARACTERS,
         _events._MAX_LINK_TEXT_CHARACTERS,
-        _text.REASON,
-        _text.VALUE,
+        _text.MAX_REASON_CHARACTERS,
+        _text.MAX_VALUE_CHARACTERS,
     ):
         for back in range(1, len(written) + 1):
             text = "y" * (limit - back) + written + "y"

@@ -22,7 +22,6 @@ class PinnedReleases:
     """
 
     def __init__(self, bundle: str, releases: Path) -> None:
-        """Lock nothing yet."""
         self._bundle = bundle
         self._releases = releases
         self._locks: list[ReleaseLock] = []
@@ -46,13 +45,13 @@ class PinnedReleases:
             self._failing = True
             return
         self._failing = False
-        # All anew: a release may have been removed by hand, and made again under its name.
+        # All are locked anew, since a release may have been removed by hand and made again.
         self._locks = [lock for lock in taken if lock]
 
 
 def _pinned(bundle: str) -> set[str]:
     """Ask the metadata database for the versions of the bundle that unfinished runs have."""
-    # Here, since processes of tasks have no database, nor the time to load its models.
+    # Imported here, since the processes of tasks have no database, nor the time to load its models.
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -69,6 +68,6 @@ def _pinned(bundle: str) -> set[str]:
         )
         .distinct()
     )
-    # A session of its own: the caller's is left alone.
+    # The session is one of its own, so that the caller's is left alone.
     with create_session(scoped=False) as session:
         return set(session.scalars(query))

@@ -30,15 +30,16 @@ from rax.errors import RaxError, ReleaseNotFoundError
 
 log = logging.getLogger(__name__)
 
-# Characters in a message.
-_LONGEST_VERSION, _LONGEST_OUTCOME = 100, 500
+# How much of a version and of a command's outcome a message quotes.
+_MAX_VERSION_CHARACTERS = 100
+_MAX_OUTCOME_CHARACTERS = 500
 
 
 class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here when types are checked
     """The published release, or the one whose sha is the bundle's version.
 
     :param link: the published link; the releases are ``.<its name>/releases`` beside it
-    :param sync_command: the program that brings a missing release: ``sync_command fetch SHA``
+    :param sync_command: the program that fetches a missing release: ``sync_command fetch SHA``
     :param dags_folder: where a release keeps its DAGs, as the sync has it in ``dags_folder``: a
         folder of the repository, or ``.`` for its root
     :param fetch_timeout: how many seconds a task waits for a missing release
@@ -55,7 +56,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         fetch_timeout: float = 60,
         **kwargs: Any,
     ) -> None:
-        """Keep the settings: Airflow makes bundles also where their files are not."""
+        """Look at no file: Airflow makes bundles where their files are not, too."""
         super().__init__(**kwargs)
         self._link = Path(link)
         self._releases = self._link.with_name(f".{self._link.name}") / "releases"
@@ -81,7 +82,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         """
         if self.version is not None:
             raise RaxError(f"bundle {self.name} is pinned to {self.version}: it has no newer one")
-        # First: the release that was followed until now is locked until then.
+        # This comes first, while the release that was followed until now is still locked.
         self._pinned.update()
         self._follow()
 
@@ -110,7 +111,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         release = self._named(version)
         if not self._hold(release):
             self._fetch(release)
-        # Releases are kept by when they were used last.
+        # The sync keeps those releases that were used last.
         with contextlib.suppress(OSError):
             os.utime(release)
         _enter(release, following=False)
@@ -128,9 +129,10 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
     def _named(self, version: str) -> Path:
         """Return the release of a version, which is a commit's name and no path."""
         if not SHA.fullmatch(version):
+            shown = one_line(version, _MAX_VERSION_CHARACTERS)
             raise ReleaseNotFoundError(
-                f"release {one_line(version, _LONGEST_VERSION)} of bundle {self.name} is not on"
-                f" {socket.gethostname()}: this is not the full sha of a commit"
+                f"release {shown} of bundle {self.name} is not on {socket.gethostname()}: this is "
+                "not the full sha of a commit"
             )
         return self._releases.resolve() / version
 
@@ -149,7 +151,7 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not here
         lock = ReleaseLock.take(release)
         if lock is None:
             return False
-        # A repository may hold any link: what it leads to outside would be run as DAGs.
+        # A repository may hold any link, and what it leads to would be run as DAGs.
         dags = os.path.realpath(release / self._dags_folder)
         if not Path(dags).is_relative_to(os.path.realpath(release)):
             raise RaxError(
@@ -187,7 +189,7 @@ def _run(command: list[str], timeout: float) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         return True, f"{command[0]} took longer than {timeout:g} s"
     last = process.stdout.strip().rpartition("\n")[2] or "no output"
-    last = one_line(last, _LONGEST_OUTCOME)
+    last = one_line(last, _MAX_OUTCOME_CHARACTERS)
     if process.returncode == 0:
         return False, last
     return True, f"{command[0]} exited with {process.returncode}: {last}"
@@ -215,17 +217,17 @@ def _enter(release: Path, *, following: bool) -> None:
             if _is_from(module, _entered):
                 del sys.modules[name]
         importlib.invalidate_caches()
-    # At the end: nothing in a repository replaces a module of Airflow or of Python.
+    # At the end, so that nothing in a repository replaces a module of Airflow or of Python.
     if str(release) not in sys.path:
         sys.path.append(str(release))
     os.environ["RAX_RELEASE_DIR"] = str(release)
-    # A release stays as it was published: no __pycache__ in it.
+    # A release stays as it was published, without a __pycache__ in it.
     sys.dont_write_bytecode = True
     _entered = release
 
 
 def _is_from(module: ModuleType, root: Path) -> bool:
-    # Through vars(): attributes of some lazy modules cannot be asked for without effects.
+    # By vars(), since asking some lazy modules for an attribute imports more of them.
     names = vars(module)
     places = [names.get("__file__") or "", *(names.get("__path__") or [])]
     return any(str(place).startswith(f"{root}{os.sep}") for place in places)

@@ -74,9 +74,9 @@ def component_problems(report: dict[str, Any], wanted: Iterable[str]) -> list[Pr
 
 
 def listed_workers(home: str | None = None) -> list[str]:
-    """Return the workers that the health DAG was last told of, in ``home`` or where nodes have it.
+    """Return the workers that list_workers() wrote down last.
 
-    That is ``RAX_HEALTH_DIR``, or else ``AIRFLOW_HOME``.
+    Their file is in ``home``, or else in ``RAX_HEALTH_DIR`` or ``AIRFLOW_HOME``.
     """
     try:
         names = json.loads(_list_path(home).read_text())
@@ -91,7 +91,7 @@ def _list_path(home: str | None = None) -> Path:
 
 
 def list_workers(names: Iterable[str], home: str | None = None) -> bool:
-    """Tell the health DAG which workers there are, and return whether that is news."""
+    """Write down which workers the health DAG is to have, and return whether that is news."""
     wanted = sorted(set(names))
     if wanted == listed_workers(home):
         return False

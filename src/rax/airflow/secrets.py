@@ -7,8 +7,8 @@ Airflow loads it in tasks and components through ``[secrets]``::
     backend_kwargs = {"connections": {"postgres_default": "EBI-ETL-DEV-01"}}
 
 A connection id that is a credential's name is made of that credential, with no row in the metadata
-database. ``rax.credentials.connection_fields`` has the rules by which it is. The API server is to
-be without it: it would answer any worker with the credentials of its own node.
+database, by the rules of ``rax.credentials.connection_fields``. The API server has to be without
+this backend: it would answer any worker with the credentials of its own node.
 """
 
 import json
@@ -24,22 +24,23 @@ from rax.errors import CredentialNotFoundError, RaxError, UnreadableCredentialEr
 __all__ = ["ConnectionDeniedError", "CredentialsBackend"]
 
 
-# Here, since rax.errors does not import Airflow. Of any other error, Airflow keeps a line for its
-# debug log and asks the next backend, which says at best that the connection is not defined.
-class ConnectionDeniedError(RaxError, AirflowSecretsBackendAccessDenied):  # type: ignore[misc]  # as below
+# This error is not in rax.errors, which does not import Airflow. For any error but its own, Airflow
+# writes a line to its debug log and asks the next backend, which says at best that the connection
+# is not defined.
+class ConnectionDeniedError(RaxError, AirflowSecretsBackendAccessDenied):  # type: ignore[misc]  # Airflow is not here when types are checked
     """A connection's credential is on this node, or has to be, and cannot be used."""
 
 
 class CredentialsBackend(BaseSecretsBackend):  # type: ignore[misc]  # Airflow is not here when types are checked
     """The connections whose id is a credential's name, or is mapped to one.
 
-    Each look-up reads the newest credential. Variables are not served, and settings neither.
+    Each look-up reads the newest credential. Neither variables nor settings are served.
 
     :param connections: connection id → name of the credential it is made of
     """
 
     def __init__(self, connections: Mapping[str, str] | None = None) -> None:
-        """Keep the mapping; raise RaxError if it is none of strings."""
+        """Raise RaxError unless the mapping is one of strings to strings."""
         connections = {} if connections is None else connections
         if not isinstance(connections, Mapping) or not all(
             isinstance(name, str) for name in (*connections, *connections.values())
@@ -59,8 +60,8 @@ class CredentialsBackend(BaseSecretsBackend):  # type: ignore[misc]  # Airflow i
         """
         connection, problem = self._make(conn_id, team_name)
         if problem:
-            # Out here, nothing that this frame holds has the credential in it, and no error that
-            # may quote it is the context of this one.
+            # Raised here, where nothing in the frame holds the credential, and where no error that
+            # may quote it becomes the context of this one.
             raise ConnectionDeniedError(f"connection {conn_id!r}: {problem}")
         return connection
 
@@ -89,7 +90,8 @@ class CredentialsBackend(BaseSecretsBackend):  # type: ignore[misc]  # Airflow i
         try:
             connection = super().get_connection(conn_id, team_name)
             if connection is not None:
-                # What Airflow does next; it would take an error for a reason to ask others.
+                # Airflow asks for this next, and would take an error for a reason to ask other
+                # backends.
                 connection.get_uri()
         except ConnectionDeniedError:
             raise

@@ -26,8 +26,8 @@ from rax.errors import RaxError
 
 __all__ = ["main"]
 
-# In the order of the help. Each is imported to build the command line, so it imports what its
-# commands need in the functions of these.
+# In the order of the help. Each of these modules is imported to build the command line, so what its
+# commands need is imported inside of their functions.
 _GROUPS = ("status", "credentials", "config", "alerts")
 
 EXIT_CODES = """\
@@ -39,9 +39,9 @@ exit codes:
   130  interrupted
 """
 FAILED = 3
-_LONGEST_PROBLEM = 4000
+_MAX_PROBLEM_CHARACTERS = 4000
 _INTERRUPTED = 130
-# What a shell says of a program that SIGPIPE has ended.
+# The exit code by which a shell says that SIGPIPE has ended a program.
 _BROKEN_PIPE = 141
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Return the exit code, one of EXIT_CODES; raise SystemExit where argparse ends the program.
     """
     for stream in (sys.stdout, sys.stderr):
-        # Text of a file may hold what the locale's encoding lacks.
+        # The text of a file may hold characters that the locale's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RaxError as error:
         return _failed(str(error))
     except BrokenPipeError:
-        # Nothing more can be written, nor must it be tried at the end of the process.
+        # Nothing more can be written, and the end of the process must not try to.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(problem: str) -> int:
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"rax: {one_line(problem, _LONGEST_PROBLEM)}\n")
+        sys.stderr.write(f"rax: {one_line(problem, _MAX_PROBLEM_CHARACTERS)}\n")
     return FAILED
 
 
@@ -106,6 +106,6 @@ def _complete(parser: argparse.ArgumentParser) -> int:
     except ImportError:
         # The command itself must not run at a press of the Tab key.
         return FAILED
-    # Ends the process.
+    # This call ends the process.
     argcomplete.autocomplete(parser)
     return 0

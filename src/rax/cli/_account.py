@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose eyes the commands look with: those of the account that runs the tasks."""
+"""The account that the commands look as: the one that runs the tasks."""
 
 import os
 import pwd
 
 from rax.errors import CommandError
 
-_DEFAULT = "airflow"
+_DEFAULT_ACCOUNT = "airflow"
 
 
 def leave_root() -> None:
-    """As root, become the account of the tasks, if there is one.
+    """Become the account of the tasks if this is root and there is one.
 
     What a command then says is true of the tasks, which root's rights would hide, and it leaves no
     file of root's in their folders. The account is ``airflow``, or the one that ``RAX_ACCOUNT``
-    names; there ``root`` changes nothing.
+    names; where that is ``root``, nothing changes.
 
     :raises CommandError: there is no such account as ``RAX_ACCOUNT`` names
     """
@@ -22,7 +22,7 @@ def leave_root() -> None:
         return
     named = os.environ.get("RAX_ACCOUNT")
     try:
-        account = pwd.getpwnam(named or _DEFAULT)
+        account = pwd.getpwnam(named or _DEFAULT_ACCOUNT)
     except KeyError:
         if named:
             raise CommandError(
@@ -34,7 +34,7 @@ def leave_root() -> None:
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
-    # The spool of the alerts is in its home, where no other place is set.
+    # The spool of the alerts is in the account's home, unless another place is set.
     os.environ["HOME"] = account.pw_dir
     os.environ.pop("XDG_STATE_HOME", None)
 

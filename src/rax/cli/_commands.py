@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the groups add themselves to the command line, all in the same way."""
+"""What the groups add themselves to the command line with, so that all do it in the same way."""
 
 import argparse
 from collections.abc import Callable, Iterable

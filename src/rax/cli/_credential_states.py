@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of each credential of this node: its file, and what the last refresh said of it."""
+"""What is known of each credential of this node: its file, and what the last refresh noted."""
 
 import math
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Status(NamedTuple):
 
 
 def read_status() -> Status:
-    """Read the status file; it never fails, for the credentials serve without it too."""
+    """Read the status file; never fail, since the credentials serve without it, too."""
     path = _freshness.status_path(directory())
     try:
         return Status(path, "", _freshness.read_status(path).sources)
@@ -84,12 +84,12 @@ def states(status: Status, names: Iterable[str] | None = None) -> list[State]:
 def _state(name: str, source: dict[str, Any]) -> State:
     credential, error = None, None
     try:
-        # However old it is: its age is told, not judged.
+        # Of any age, since the age is shown and not judged here.
         credential = get_credentials(name, max_age=math.inf)
     except RaxError as found:
         error = found
     state, problem = str(source.get("state", "unknown")), str(source.get("error") or "")
-    # Of a file that is missing, the refresh knows why.
+    # Why a file is missing, the refresh has noted.
     if error and not (state == "missing" and problem):
         state = next((kind for of, kind in _KINDS.items() if isinstance(error, of)), "unknown")
         problem = str(error)
@@ -97,7 +97,7 @@ def _state(name: str, source: dict[str, Any]) -> State:
 
 
 def age(name: str) -> float | None:
-    """Return the seconds since the vault last confirmed a credential; None for any odd name."""
+    """Return the seconds since the vault last confirmed a credential; None for an odd name, too."""
     try:
         return credential_age(name)
     except RaxError:

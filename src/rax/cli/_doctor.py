@@ -17,8 +17,8 @@ from rax.credentials import _freshness, list_credentials
 from rax.credentials._files import directory
 from rax.errors import RaxError
 
-# In seconds. The refresh comes every ten minutes, unless a site wants it otherwise.
-_DEFAULT_MAX_AGE = 86400.0
+# The refresh comes every ten minutes, unless a site wants it otherwise.
+_DEFAULT_MAX_AGE_SECONDS = 86400.0
 
 _REFRESH = (
     "refresh the credentials (playbooks/refresh_credentials.yml, or"
@@ -47,16 +47,16 @@ def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
     :param names: of credentials; none is all that this node has or should have
     :raises RaxError: ``RAX_CREDENTIALS_MAX_AGE`` is not an age
     """
-    limit = _freshness.setting(os.environ.get(_freshness.MAX_AGE, "")) or _DEFAULT_MAX_AGE
+    limit = _freshness.max_age_setting() or _DEFAULT_MAX_AGE_SECONDS
     status = read_status()
     findings = [*_directory_findings(directory())]
     try:
         known = {*list_credentials(), *status.sources}
     except RaxError as error:
-        # Mostly, why is among what was found.
+        # The reason is usually among the findings already.
         return [], findings or [Finding(str(directory()), str(error), _REFRESH)]
     looked = sorted({*names} or known)
-    # When any of them was last confirmed, looked at or not.
+    # The ages of all of them, also of those that are not looked at.
     ages = [age(name) for name in status.sources]
     refreshed = min((seconds for seconds in ages if seconds is not None), default=None)
     findings += _status_findings(status, refreshed, limit)
@@ -70,7 +70,7 @@ def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
 
 
 def _directory_findings(path: Path) -> Iterator[Finding]:
-    """Look at the way to the directory, then at itself: of what cannot be reached, no more."""
+    """Look at the folders on the way to the directory, then at itself, as far as one gets."""
     for folder in _way(path):
         try:
             status = folder.stat()
@@ -124,7 +124,7 @@ def _folder_findings(folder: Path, status: os.stat_result) -> Iterator[Finding]:
             "give it to root, with `chown root`",
         )
     mode = stat.S_IMODE(status.st_mode)
-    # In a sticky one, such as /tmp, others cannot replace what is not theirs.
+    # In a sticky folder, such as /tmp, others cannot replace what is not theirs.
     if mode & _OTHERS_WRITE and not mode & stat.S_ISVTX:
         yield Finding(
             str(folder),
@@ -219,7 +219,10 @@ def _status_findings(status: Status, refreshed: float | None, limit: float) -> I
 
 
 def _findings(state: State, status: Status, limit: float | None) -> Iterator[Finding]:
-    """Look at one; without a limit, its age was found too old with that of all others."""
+    """Look at one credential; without a limit, nothing is said of its age.
+
+    That is where all are too old, which is one finding of its own.
+    """
     name, path = state.name, directory() / f"{state.name}.json"
     if state.error:
         yield _refused(state, path)

@@ -16,10 +16,10 @@ _DAG_SYNC = Path("/usr/local/bin/airflow-dag-sync")
 _ENVIRONMENT = Path("/opt/airflow/current")
 _SYSTEMD = Path("/run/systemd/system")
 _UNITS = "airflow-*.service"
-# Seconds for a command that only looks.
-_LIMIT = 30
-# In seconds: each minute cron asks for new commits. The same as the alert in docs/dag_sync.md.
-_SYNC_IS_LATE = 900
+# For a command that only looks.
+_MAX_COMMAND_SECONDS = 30
+# Cron asks for new commits each minute. The alert in docs/dag_sync.md has the same limit.
+_MAX_SYNC_AGE_SECONDS = 900
 _SHORT_SHA = 12
 
 
@@ -49,7 +49,7 @@ def release() -> Part:
         problem = str(error)
     except (AttributeError, LookupError, TypeError, OverflowError):
         problem = "its answer is not of this version"
-    # The link says what is published all the same.
+    # Without the sync, too, the link says what is published.
     return _linked(_files.PUBLISHED, [f"{_DAG_SYNC} status: {problem}"])
 
 
@@ -81,7 +81,7 @@ def _release(status: dict[str, Any]) -> Part:
     if found["error"]:
         problems.append(f"since {found['error_since']}: {found['error']}")
     age = found["age_seconds"]
-    if not problems and age is not None and age > _SYNC_IS_LATE:
+    if not problems and age is not None and age > _MAX_SYNC_AGE_SECONDS:
         problems.append(
             f"the last sync that succeeded was {duration(age)} ago: is cron running?"
             " Look at `journalctl -t airflow-dag-sync`"
@@ -131,7 +131,7 @@ def credentials() -> Part:
     except FileNotFoundError:
         return ABSENT
     except OSError:
-        # Why it cannot be reached is among what doctor finds.
+        # The reason is among the findings below.
         pass
     names, findings = examine([])
     ages = [seconds for name in names if (seconds := age(name)) is not None]
@@ -157,7 +157,7 @@ def services() -> Part:
     if not _SYSTEMD.is_dir():
         return ABSENT
     try:
-        # It fails, and says nothing, where there is none.
+        # systemctl fails without a message where no unit is of that pattern.
         listed = _run("systemctl", "list-unit-files", "--plain", "--no-legend", _UNITS, quiet=True)
         units = [line.split()[0] for line in (listed or "").splitlines() if line.strip()]
         if not units:
@@ -221,19 +221,20 @@ class _FailedError(Exception):
 def _run(*argv: str, quiet: bool = False) -> str | None:
     """Return what a command prints; None where it is not on this machine.
 
-    With ``quiet``, a failure without a word of why is none.
+    With ``quiet``, a failure without a message is an empty answer.
     """
     try:
         done = subprocess.run(  # noqa: S603 - both are programs of the node itself
-            argv, capture_output=True, text=True, errors="replace", timeout=_LIMIT, check=False,
+            argv, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_MAX_COMMAND_SECONDS,
             stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"},
-            # It may be of another account than the terminal, whose keys it must not press.
+            # The terminal may belong to another account, and the command must not type on it.
             start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired:
-        raise _FailedError(f"no answer within {_LIMIT} s") from None
+        raise _FailedError(f"no answer within {_MAX_COMMAND_SECONDS} s") from None
     except OSError as error:
         raise _FailedError(error.strerror or type(error).__name__) from None
     if done.returncode and not (quiet and not done.stderr.strip()):

@@ -16,7 +16,7 @@ def terminal_columns() -> int | None:
 
 
 def write(text: str) -> None:
-    """Write lines to standard output; names in them may be anybody's."""
+    """Write lines to standard output; anybody may have chosen the names in them."""
     sys.stdout.write(printable(text, lines=True))
 
 
@@ -27,7 +27,7 @@ def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def write_json(value: object) -> None:
     """Write a value for programs; what JSON does not know, such as a date of YAML, as its text."""
-    # Infinity and NaN, too, which json writes and others cannot read.
+    # Infinity and NaN become texts, too: json writes them, and other readers refuse them.
     known = json.loads(json.dumps(value, default=str), parse_constant=str)
-    # The only character of ASCII that json leaves as it is and a terminal does not show.
+    # DEL is the only character of ASCII that json leaves as it is and a terminal does not show.
     write(json.dumps(known, indent=2).replace("\x7f", r"\u007f") + "\n")

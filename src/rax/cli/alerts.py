@@ -69,7 +69,7 @@ def look() -> dict[str, Any]:
     from rax import alerting
     from rax.alerting import _folder, _pagerduty
 
-    with _told_of_sudo():
+    with _advising_sudo():
         return {
             "spool": str(_folder.spool_path()),
             "off": _pagerduty.not_set_up() or None,
@@ -80,7 +80,7 @@ def look() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _told_of_sudo() -> Iterator[None]:
+def _advising_sudo() -> Iterator[None]:
     """Where the spool is not this account's, say how it can be looked at."""
     from rax.alerting import _folder
 
@@ -154,7 +154,7 @@ def _flush(options: argparse.Namespace) -> int:
     from rax import alerting
 
     leave_root()
-    with _told_of_sudo():
+    with _advising_sudo():
         done = alerting.flush(limit=options.limit)
     if options.json:
         write_json(done._asdict())

@@ -70,7 +70,7 @@ def _show(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    # Comments, so that the whole is YAML.
+    # The head is written as comments, so that the whole is YAML.
     head = [f"release {release}"] if release else []
     head += [f"{'merged over that: ' * bool(index)}{file}" for index, file in enumerate(files)]
     head += [
@@ -112,7 +112,7 @@ def _masked(value: Any, path: str, secrets: set[str]) -> Any:
     """Return a config as the plain dicts and lists that it was read from, without its secrets."""
     if path in secrets:
         return "***"
-    # The paths are those of find_secrets().
+    # The paths are built as find_secrets() builds them.
     if isinstance(value, Mapping):
         return {
             key: _masked(item, f"{path}.{key}".lstrip("."), secrets) for key, item in value.items()

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _MASK = "***"
 # Shorter ones would mask ordinary words; Airflow's own masker has the same rule.
-_SHORTEST_SECRET = 5
+_MIN_SECRET_CHARACTERS = 5
 _USERINFO = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
-# A password with a slash that should have been quoted; what looks like a port is none.
+# Finds a password with a slash that should have been quoted, but not what looks like a port.
 _MALFORMED_USERINFO = re.compile(r"(://[^\s/?#:@]*):(?!\d*[/?#])\S*@")
 _QUERY = re.compile(r"([?&;][^=&;\s]*(?:pass|pwd|secret|token|key)[^=&;\s]*=)[^&;#\s]*", re.I)
 
@@ -111,7 +111,7 @@ def _show(options: argparse.Namespace) -> int:
     from rax.credentials._files import directory
 
     leave_root()
-    # However old it is: its age is told.
+    # Of any age, since the age is shown.
     fields = masked(get_credentials(options.name, max_age=math.inf))
     (state,) = states(read_status(), [options.name])
     if options.json:
@@ -135,7 +135,7 @@ def masked(credential: "Credential") -> dict[str, Any]:
 
     secrets = set(secret_values(credential))
     forms = {form for secret in secrets for form in spellings(secret)}
-    long_forms = [form for form in forms if len(form) >= _SHORTEST_SECRET]
+    long_forms = [form for form in forms if len(form) >= _MIN_SECRET_CHARACTERS]
     long_forms.sort(key=len, reverse=True)
 
     def without_secrets(value: Any, key: str = "") -> Any:

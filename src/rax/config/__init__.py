@@ -31,8 +31,8 @@ A dataclass checks it and names its types, for the editor too:
 Daily(source='EBI-ETL-DEV-01', target=Target(table='flights', schema='public'), months=(1, 2, 3))
 
 Files are YAML 1.1: ``no`` and ``off`` are false, ``2026-01-31`` is a date. Keys are texts or whole
-numbers, each of them once. Nothing is put in for ``${…}`` or ``{{…}}``: a config names its
-credentials and never holds one, and find_secrets() reports what looks otherwise.
+numbers, each of them once. ``${…}`` and ``{{…}}`` stay as they are: a config names its credentials
+and never holds one, and find_secrets() reports what looks otherwise.
 
 Where configs are looked for, first match:
 
@@ -71,7 +71,6 @@ class Config(dict[str, Any]):
         object.__setattr__(self, "_name", name)
 
     def __getattr__(self, key: str) -> Any:
-        """Return the value of a key."""
         if key.startswith("_"):
             raise AttributeError(key)
         try:
@@ -105,12 +104,12 @@ class _CacheEntry:
     ) -> None:
         self.config = config
         self.files = files
-        # Also where there was no file.
+        # Places where there was no file are in it, too: one may have come since.
         self.looked_at = looked_at
 
 
-# By the settings and the name. Only whole entries are put and got: threads need no lock, and a fork
-# finds none held.
+# The keys are the two settings and the name. Entries are put and got as a whole, so that threads
+# need no lock, and a fork finds none held.
 _cache: dict[tuple[str | None, str | None, str], _CacheEntry] = {}
 
 
@@ -130,8 +129,8 @@ def get_config(name: str, schema: type[_Schema] | None = None) -> Config | _Sche
     Sequence and Mapping of these, and unions. A whole number serves as a float; nothing else is
     converted. Keys that a dataclass does not have are refused; of a model its own settings decide.
 
-    Raises ConfigNotFoundError, or MalformedConfigError for a file that is no YAML mapping inside of
-    its root and for a config that does not fit the schema: it names each key, and no values.
+    Raises ConfigNotFoundError, or MalformedConfigError for a file that is not a YAML mapping inside
+    its root, and for a config that does not fit the schema: it names each key, and no values.
 
     >>> get_config("ebi.flights.dayly")
     Traceback (most recent call last):

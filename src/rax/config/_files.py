@@ -18,8 +18,8 @@ SUFFIX = ".yaml"
 
 PUBLISHED = Path("/home/airflow/airflow-git-dir")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*")
-# How often one opens what is replaced meanwhile.
-_ATTEMPTS = 5
+# How often to open a file that is being replaced.
+_MAX_ATTEMPTS = 5
 _REPLACED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -27,7 +27,7 @@ class File(NamedTuple):
     """What a file held, and when it has to be read again."""
 
     content: bytes
-    # None: at once.
+    # None if the file changed so recently that a further change might not show.
     identity: Identity | None
 
 
@@ -74,7 +74,7 @@ def read(path: Path, root: Path) -> File | None:
     of the root.
     """
     problem = ""
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             descriptor = _open(path, root)
         except OSError as error:
@@ -83,7 +83,7 @@ def read(path: Path, root: Path) -> File | None:
                 break
             if not os.path.lexists(path):
                 return None
-            # A file that was replaced is there the next time.
+            # A file that is being replaced is there at the next attempt.
             problem = "is a link that leads nowhere" if path.is_symlink() else "keeps changing"
             continue
         try:
@@ -106,7 +106,7 @@ def names(roots: Iterable[Path]) -> list[str]:
         for root in roots
         for path in root.rglob(f"*{SUFFIX}")
     }
-    # A dot in a name is a folder, so that no name leads to a file with one.
+    # A dot in a name stands for a folder, so no name leads to a file that has a dot in its own.
     dotted = (path.replace("/", ".") for path in found if "." not in path)
     return sorted(filter(_NAME.fullmatch, dotted))
 
@@ -140,7 +140,7 @@ def _open(path: Path, root: Path) -> int:
     None of these steps follows a link: one that is put there meanwhile leads nowhere.
     """
     top = _resolve(root)
-    # From there: the root may be, or become, a link to another release.
+    # Resolved from the top, since the root may be, or become, a link to another release.
     resolved = _resolve(top / path.relative_to(root))
     if not resolved.is_relative_to(top):
         raise MalformedConfigError(f"{path}: is a link that leads out of {root}")
@@ -152,7 +152,7 @@ def _open(path: Path, root: Path) -> int:
             below = os.open(name, flags | os.O_DIRECTORY, dir_fd=folder)
             os.close(folder)
             folder = below
-        # O_NONBLOCK: opening a FIFO would wait for its writer.
+        # Without O_NONBLOCK, opening a FIFO would wait for its writer.
         return os.open(file, flags | os.O_NONBLOCK, dir_fd=folder)
     finally:
         os.close(folder)
@@ -162,5 +162,5 @@ def _resolve(path: Path) -> Path:
     try:
         return path.resolve(strict=True)
     except RuntimeError:
-        # Python 3.11 and 3.12 of links in a circle.
+        # Python 3.11 and 3.12 raise it for links in a circle.
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None

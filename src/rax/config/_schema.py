@@ -80,7 +80,7 @@ def _hints(schema: Any) -> dict[str, Any]:
 def _made(
     make: abc.Callable[[], Any], path: str, problems: list[str], *, quiet: bool = False
 ) -> Any:
-    """Return what a schema's own code makes; note what it refuses, without its input."""
+    """Return what a schema's own code makes, or note why it refuses, without the input."""
     try:
         return make()
     except (ValueError, TypeError, AssertionError) as error:
@@ -93,7 +93,7 @@ def _refusals(error: Exception, path: str, quiet: bool) -> list[str]:
     if not callable(errors):
         text = "" if quiet else f": {error}"
         return [f"{path or 'it'} is refused by {type(error).__name__}{text}"]
-    # Pydantic's, whose text has the input in it.
+    # These are pydantic's errors, whose own text quotes the input.
     found = []
     for entry in errors(include_url=False, include_context=False, include_input=False):
         where, steps = path, entry["loc"]
@@ -159,7 +159,7 @@ def _member(kinds: tuple[Any, ...], value: Any, path: str, problems: list[str]) 
         if not found:
             return result
         tried.append(found)
-    # What is inside of it is closer to the mistake than that it is another kind.
+    # A problem inside the value is closer to the mistake than that the value is of another kind.
     inside = [found for found in tried if found[0].startswith((f"{path}.", f"{path}["))]
     if len(inside) == 1:
         problems.extend(inside[0])

@@ -9,7 +9,7 @@ from typing import Any
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _PASSWORDS = {"password", "passwd", "passphrase", "passcode", "pwd", "secret"}
 _JOINED = {"apikey", "apitoken", "authtoken", "accesstoken", "accesskey", "secretkey", "privatekey"}
-# A password_file is none. Of a key or token, only what comes last says so much.
+# Names that end in one of these words are about a secret and hold none, such as password_file.
 _ABOUT = {
     "age", "alias", "arn", "backend", "class", "column", "columns", "count", "credential",
     "credentials", "days", "endpoint", "env", "expiry", "field", "fields", "file", "folder", "id",
@@ -17,12 +17,13 @@ _ABOUT = {
     "reset", "size", "source", "store", "suffix", "ttl", "type", "uri", "url", "var", "variable",
     "vault", "version",
 }  # fmt: skip
+# What comes before "key" where that is a secret; a primary_key is none.
 _KEY_OF = {
     "access", "account", "api", "app", "application", "auth", "client", "encryption", "fernet",
     "function", "hmac", "jwt", "license", "master", "private", "secret", "server", "service",
     "session", "shared", "signing", "ssh", "storage", "subscription", "write",
 }  # fmt: skip
-# page_token: next_page
+# What comes before "token" and "pass" where these are no secrets, as in page_token and first_pass.
 _TOKEN_OF = {"page", "next", "continuation", "sync", "stop", "start", "end", "pad", "mask"}
 _PASS_OF = {"first", "second", "last", "single", "multi", "by", "low", "high", "band"}
 
@@ -32,9 +33,10 @@ _PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|\{\w*\}|%\(\w+\)s|<.*>|\*+|x{3,}
 _TOKEN = re.compile(r"\S{8,}")
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/]{20,}={0,2}")
 
-# From the start of a word only: to try each of its letters takes time by the square of its length.
+# Matched from the start of a word only: trying each of its letters would take time that grows with
+# the square of the word's length.
 _USERINFO = re.compile(r"(?<![A-Za-z0-9+.-])[0-9+.-]*([A-Za-z][A-Za-z0-9+.-]*)://([^\s/?#]*)@")
-# Their part before @ is a fixed user, or a container of Azure.
+# In URLs of these schemes, the part before @ is a fixed user, or a container of Azure.
 _HARMLESS_USERS = {"ssh", "git+ssh", "abfs", "abfss", "wasb", "wasbs"}
 _ASSIGNED = re.compile(
     r"(?:^|[?&;\s])(?:\w*(?:password|passwd|pwd|secret|token|api_?key|access_?key)|sig)="
@@ -78,7 +80,8 @@ def _search(value: Any, path: str, kind: str, names: Collection[str]) -> Iterato
     if isinstance(value, Mapping):
         for key, item in value.items():
             own = _kind(str(key))
-            # passwords: {etl: …}; but not secret: {backend: …}
+            # What is below a plural is of its kind, as in passwords: {etl: …}. What is below a
+            # singular is not, as in secret: {backend: …}.
             inherited = kind if kind.endswith("s") else ""
             yield from _search(item, f"{path}.{key}".lstrip("."), own or inherited, names)
     elif isinstance(value, list | tuple | set | frozenset):

@@ -9,15 +9,15 @@ import yaml
 
 from rax.errors import MalformedConfigError
 
-# In C where libyaml is there, seven times as fast.
+# The loader in C is seven times as fast; PyYAML lacks it where it was built without libyaml.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
-_DEEPEST = 100
-_MOST_VALUES = 1_000_000
+_MAX_DEPTH = 100
+_MAX_VALUES = 1_000_000
 # libyaml's loader recurses without a limit, and ends the process some 50,000 levels down. A level
-# takes a bracket, or a further column of a line.
-_SUSPICIOUS = 1000
+# takes a bracket, or a further column of a line: with few of both, no file is that deep.
+_MIN_SUSPICIOUS_COUNT = 1000
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known at run time
@@ -30,8 +30,8 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known a
     def flatten_mapping(self, node: Any) -> None:
         """Check a mapping before ``<<`` brings in keys that may rightly occur twice.
 
-        Of these the last counts, in the place of the first. The others go, or else they multiply
-        with each merge of merges.
+        Of equal keys the last one counts, in the place of the first. The others are removed: they
+        would multiply with each merge of merges.
         """
         if id(node) in self._checked:
             return
@@ -79,7 +79,7 @@ def load(content: bytes, path: object) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError) as error:
         problem = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
     except Exception:
-        # As int(), datetime and dicts raise it of scalars that only look like theirs.
+        # int(), datetime and dict raise errors of their own for scalars that only look like theirs.
         line, problem = (
             _unreadable_scalar(content),
             "holds what is not a value of its type: quote it",
@@ -123,13 +123,13 @@ def _indented_by_tab(content: bytes, line: int | None) -> str:
 def _check_depth(content: bytes) -> None:
     brackets = content.count(b"[") + content.count(b"{")
     longest = max(map(len, content.splitlines()), default=0)
-    if brackets < _SUSPICIOUS and longest < _SUSPICIOUS:
+    if brackets < _MIN_SUSPICIOUS_COUNT and longest < _MIN_SUSPICIOUS_COUNT:
         return
     depth = 0
     for event in yaml.parse(content, Loader=_SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise _problem("is nested too deeply", event.start_mark)
 
 
@@ -148,7 +148,7 @@ def _unreadable_scalar(content: bytes) -> int | None:
 
 
 def _scalars(root: Any) -> Iterator[Any]:
-    """Yield each once, in their order; aliases may lead back, or to the same node many times."""
+    """Yield each scalar once, in order: aliases may lead back, or to the same node many times."""
     left, seen = [root], set()
     while left:
         node = left.pop()
@@ -164,7 +164,7 @@ def _scalars(root: Any) -> Iterator[Any]:
 
 
 def _check_size(document: Any, path: object) -> None:
-    """Refuse what aliases blow up, or lead into itself."""
+    """Refuse a document that aliases make too large, too deep or part of itself."""
     left, values = [(document, 1)], 0
     while left:
         value, depth = left.pop()
@@ -175,9 +175,9 @@ def _check_size(document: Any, path: object) -> None:
         else:
             continue
         values += len(value)
-        if depth > _DEEPEST or values > _MOST_VALUES:
-            what = f"holds more than {_MOST_VALUES:,} values"
-            if depth > _DEEPEST:
-                what = f"is nested more than {_DEEPEST} deep, or contains itself"
+        if depth > _MAX_DEPTH or values > _MAX_VALUES:
+            what = f"holds more than {_MAX_VALUES:,} values"
+            if depth > _MAX_DEPTH:
+                what = f"is nested more than {_MAX_DEPTH} deep, or contains itself"
             raise MalformedConfigError(f"{path}: {what}")
         left.extend((item, depth + 1) for item in items if isinstance(item, dict | list | tuple))

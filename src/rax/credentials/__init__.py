@@ -15,8 +15,8 @@ connecting with Credential('EBI-ETL-DEV-01', user='etl', host='db.example.com', 
 
 Every call looks at the file, so that a process of any age gets the newest password; what was read
 serves until the file changes. In a process that has loaded Airflow, its secrets masker is given the
-password, so that the log of a task that prints it has ``***``. What a task forks cannot tell the
-supervisor, which writes that log: there, ask for the credential in the task itself first.
+password, so that the log of a task that prints it has ``***``. A process that the task forks cannot
+reach the supervisor, which writes that log: ask for the credential in the task itself first.
 
 Settings:
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which metadata of a credential become options of its connection: the one table of them.
+"""Which metadata of a credential become options of its connection.
 
 Whoever writes a record in the vault must not reach more than this credential. So metadata is an
 option where its type of connection has one of that name, and where that reaches no file, command,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FIELDS = ("conn_type", "port", "database", "schema")
 
 _OPTION, _HEADER = "extra.", "header."
-# What a text is to become: Airflow's hooks take "false" for true.
+# What a text is turned into, since Airflow's hooks take "false" for true.
 _TEXT, _NUMBER, _FLAG = "text", "number", "flag"
 
 

@@ -11,26 +11,26 @@ from rax.errors import MalformedCredentialError, RaxError
 if TYPE_CHECKING:
     from rax.credentials._credential import Credential
 
-# RFC 3986, and _, which names of SQLAlchemy's drivers have.
+# As in RFC 3986, and with _ for the names of SQLAlchemy's drivers.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 # Several hosts, which PostgreSQL takes, have commas between them.
 _HOST = re.compile(r"[A-Za-z0-9._,-]+")
-# Of version 6, which has two colons at least: db:5432 is none.
+# An address of IP version 6 has at least two colons, so db:5432 is not taken for one.
 _ADDRESS = re.compile(r"(\[)?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)(?(1)\])")
-# SQLAlchemy 2.0 takes the database of a URL as it is written, and later ones unquote it: so it is
-# written as it is, and what would differ is refused.
+# SQLAlchemy 2.0 takes the database of a URL as it is written, and later versions unquote it. So it
+# is written as it is, and a name that the two would read differently is refused.
 _SQLALCHEMY = (
     "postgresql", "mysql", "mariadb", "oracle", "mssql", "trino", "snowflake", "redshift",
     "cockroachdb", "clickhouse", "clickhousedb",
 )  # fmt: skip
 _NOT_IN_SQLALCHEMY = re.compile(r"[?%#@\x00-\x1f\x7f]")
-# Here a database is a path, and slashes divide it.
+# For these schemes, the database is a path that slashes divide.
 _PATHS = ("http", "https", "ftp", "ftps", "sftp")
 _URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+[A-Za-z0-9._-]+)*://")
 
-# As Airflow has the types of connections.
+# The form that the types of connections have in Airflow.
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")
-# Ends a part of the text that the hook makes of all fields and options.
+# These characters end a part of the text that the hook makes of all fields and options.
 _IN_CONNECTION_STRING = re.compile(r"[;{}\x00]")
 
 
@@ -95,7 +95,7 @@ def connection_fields(credential: "Credential", conn_type: str | None = None) ->
             "is one of http"
         )
     if not schema and kind == "http" and protocol in ("http", "https"):
-        # Or else Airflow would send the password over http.
+        # Without it, Airflow would send the password over http.
         schema = protocol
     fields = {
         "conn_type": kind,
@@ -148,7 +148,7 @@ def _host(credential: "Credential") -> str:
     if match := _ADDRESS.fullmatch(host):
         return f"[{match[2]}]"
     if not _HOST.fullmatch(host):
-        advice = "; a port belongs into metadata.port" if ":" in host else ""
+        advice = "; a port belongs in metadata.port" if ":" in host else ""
         raise MalformedCredentialError(
             f"host of {credential.name} cannot be in a URL: it has to be a name, with xn-- for "
             f"other than ASCII letters, or an address{advice}"
@@ -164,7 +164,7 @@ def port_of(credential: "Credential", port: int | None) -> int | None:
     given = credential["metadata"].get("port") if port is None else port
     if given is None or given == "":
         return None
-    # What was typed into an attribute of the vault may be a text.
+    # A port that was typed into the vault may be a text.
     if isinstance(given, str) and re.fullmatch("[0-9]{1,5}", given):
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 2**16:
@@ -181,7 +181,7 @@ def _database(credential: "Credential") -> str | None:
     given = metadata.get("database")
     if given is None or given == "":
         given = metadata.get("schema")
-    # Redis counts its databases.
+    # Databases of Redis are numbers.
     return None if given is None or given == "" else str(given)
 
 

@@ -156,8 +156,8 @@ class _CacheEntry:
         self.maskers: tuple[Any, ...] | None = None
 
 
-# By directory and name. Only whole entries are put and got: threads need no lock, and a fork finds
-# none held.
+# The keys are directory and name. Entries are put and got as a whole, so that threads need no lock,
+# and a fork finds none held.
 _cache: dict[tuple[str, str], _CacheEntry] = {}
 
 
@@ -198,7 +198,7 @@ get_credentials.__module__ = Credential.__module__
 
 def _is_current(entry: _CacheEntry) -> bool:
     try:
-        # Through the directory that is published now, and without following a link.
+        # The path leads through the directory that is published now; a link is not followed.
         return _files.identity(os.lstat(entry.path)) == entry.identity
     except OSError:
         return False

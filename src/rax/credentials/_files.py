@@ -28,11 +28,11 @@ SUFFIX = ".json"
 
 # A safe file name, as the module that writes the files has it.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# How often one looks at a directory that is replaced meanwhile.
-_ATTEMPTS = 5
+# How often to look at a directory that is being replaced.
+_MAX_ATTEMPTS = 5
 # What is frozen and searched for secrets level by level must not exhaust Python's stack.
-_DEEPEST = 100
-# Only these say that a file is not there; too many open files, for one, say nothing about it.
+_MAX_DEPTH = 100
+# Only these errors say that a file is not there; too many open files, for one, says nothing of it.
 _ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
 
 
@@ -40,7 +40,7 @@ class File(NamedTuple):
     """What a file held, and when it has to be read again."""
 
     values: dict[str, Any]
-    # None: at once.
+    # None if the file changed so recently that a further change might not show.
     identity: Identity | None
 
 
@@ -82,7 +82,7 @@ def names(folder: Path) -> list[str]:
 
 
 def insecure(status: os.stat_result) -> str | None:
-    """Say what is wrong with a file: the rule of libpq for private keys."""
+    """Say what is wrong with a file by libpq's rule for private keys; None if nothing is."""
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode):
         return "is not a regular file"
@@ -106,7 +106,7 @@ def _read(folder: Path, name: str) -> tuple[File | None, str]:
             f"no credential {name!r} in {folder}: {_available(folder)}"
         ) from None
     except OSError as error:
-        # ELOOP of a link, ENXIO of a socket.
+        # A link gives ELOOP, and a socket ENXIO.
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise InsecureCredentialError(f"{path}: is not a regular file") from None
         _raise_unavailable(path, error)
@@ -125,15 +125,15 @@ def _read(folder: Path, name: str) -> tuple[File | None, str]:
     return File(values, identity(status) if _file_identity.is_settled(status, now) else None), ""
 
 
-# A refresh replaces the whole directory, and removes the one before. Whoever has just resolved
-# the link to that one may find it gone, or emptied, and looks again.
+# A refresh replaces the whole directory and removes the one before. Who has just resolved the link
+# to that one may find it gone, or emptied, and has to look again.
 
 
 def _open(folder: Path, file: str) -> int:
     """Open the file in the directory that is published now."""
-    # O_NONBLOCK: opening a FIFO would wait for its writer.
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         descriptor = _open_directory(folder)
         try:
             return os.open(file, flags, dir_fd=descriptor)
@@ -147,7 +147,7 @@ def _open(folder: Path, file: str) -> int:
 
 def _list(folder: Path) -> list[str]:
     """List the files of the directory that is published now."""
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         descriptor = _open_directory(folder)
         try:
             files = os.listdir(descriptor)  # noqa: PTH208 - of a descriptor
@@ -160,7 +160,7 @@ def _list(folder: Path) -> list[str]:
 
 def _open_directory(folder: Path) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    for _ in range(_ATTEMPTS - 1):
+    for _ in range(_MAX_ATTEMPTS - 1):
         with contextlib.suppress(FileNotFoundError):
             return os.open(folder, flags)
     return os.open(folder, flags)
@@ -194,7 +194,7 @@ def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
         if not isinstance(document[key], kind):
             return None, f"{key} is not {article}"
     if _is_deep(document["metadata"]):
-        return None, f"metadata is nested more than {_DEEPEST} deep"
+        return None, f"metadata is nested more than {_MAX_DEPTH} deep"
     if halves:
         return (
             None,
@@ -210,13 +210,13 @@ def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 def _has_surrogate(document: Any) -> bool:
-    # It is no character: neither URLs nor sockets could take it.
+    # A surrogate is no character: neither URLs nor sockets could take it.
     return re.search("[\ud800-\udfff]", json.dumps(document, ensure_ascii=False)) is not None
 
 
 def _is_deep(metadata: dict[str, Any]) -> bool:
     level: list[Any] = [metadata]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         values = (one.values() if isinstance(one, dict) else one for one in level)
         level = [item for items in values for item in items if isinstance(item, dict | list)]
     return bool(level)

@@ -18,21 +18,21 @@ from rax._layout import span
 from rax._printable import one_line
 from rax.errors import RaxError, StaleCredentialError, StaleCredentialWarning
 
-MAX_AGE = "RAX_CREDENTIALS_MAX_AGE"
-STALE = "RAX_CREDENTIALS_STALE"
+_MAX_AGE = "RAX_CREDENTIALS_MAX_AGE"
+_STALE = "RAX_CREDENTIALS_STALE"
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_LONGEST_REASON = 500
-# A clock that is put right steps back by less; more is a wrong clock, or a wrong time.
-_CLOCK_STEP_SECONDS = 60
+_MAX_REASON_CHARACTERS = 500
+# A clock that is put right steps back by less than this; more is a wrong clock, or a wrong time.
+_MAX_CLOCK_STEP_SECONDS = 60
 
 
 class _Source(NamedTuple):
     """What is known of one source: when it was good, or why that is unknown."""
 
     good_at: float | None
-    # The vault's reason, or that of not knowing.
+    # Why the vault did not confirm it, or why that is not known.
     reason: str
 
 
@@ -43,7 +43,8 @@ class Status(NamedTuple):
     sources: dict[str, Any]
 
 
-# By path. Only whole entries are put and got: threads need no lock, forks find none held.
+# The keys are paths. Entries are put and got as a whole, so that threads need no lock, and a fork
+# finds none held.
 _statuses: dict[Path, Status] = {}
 _warned: dict[tuple[Path, str, float | None], object] = {}
 
@@ -59,12 +60,12 @@ def check(folder: Path, name: str, max_age: float | timedelta | None) -> None:
     Where there is no argument, the setting counts; where there is neither, nothing is checked. An
     age that is unknown is too old.
     """
-    limit = setting(os.environ.get(MAX_AGE, "")) if max_age is None else _seconds(max_age)
+    limit = max_age_setting() if max_age is None else _seconds(max_age)
     if limit is None:
         return
-    policy = os.environ.get(STALE) or "raise"
+    policy = os.environ.get(_STALE) or "raise"
     if policy not in ("raise", "warn"):
-        raise RaxError(f"{STALE} is {policy!r}: set it to 'raise' or 'warn'")
+        raise RaxError(f"{_STALE} is {policy!r}: set it to 'raise' or 'warn'")
     path = status_path(folder)
     source = _source(path, name)
     seconds = _age(source)
@@ -81,7 +82,7 @@ def check(folder: Path, name: str, max_age: float | timedelta | None) -> None:
         )
     if policy == "raise":
         raise StaleCredentialError(problem)
-    # Once for each state that a refresh left, also when threads come at the same time.
+    # Warn once for each state that a refresh left, even when several threads ask at the same time.
     token = object()
     if _warned.setdefault((path, name, source.good_at), token) is token:
         warnings.warn(problem, StaleCredentialWarning, stacklevel=3)
@@ -96,26 +97,26 @@ def _age(source: _Source) -> float | None:
     if source.good_at is None:
         return None
     seconds = time.time() - source.good_at
-    return max(seconds, 0.0) if seconds >= -_CLOCK_STEP_SECONDS else None
+    return max(seconds, 0.0) if seconds >= -_MAX_CLOCK_STEP_SECONDS else None
 
 
 def _source(path: Path, name: str) -> _Source:
     """Look the source up in the status that is there now."""
-    held = _statuses.get(path)
+    status = _statuses.get(path)
     try:
-        if held is None or identity(os.lstat(path)) != held.identity:
-            held = read_status(path)
+        if status is None or identity(os.lstat(path)) != status.identity:
+            status = read_status(path)
     except FileNotFoundError:
         return _Source(None, f"{path} does not exist (has refresh_credentials.yml run here?)")
     except OSError as error:
         return _Source(None, f"{path}: {error.strerror}")
     except ValueError as error:
         return _Source(None, f"{path} {error}")
-    source = held.sources.get(name)
+    source = status.sources.get(name)
     if source is None:
         return _Source(None, f"{path} does not have it")
     good_at, said = source.get("last_good_at"), source.get("error")
-    reason = one_line(said, _LONGEST_REASON) if isinstance(said, str) else ""
+    reason = one_line(said, _MAX_REASON_CHARACTERS) if isinstance(said, str) else ""
     if good_at is None:
         return _Source(None, reason or f"{path} says that it never was")
     if not isinstance(good_at, str) or not _TIME.fullmatch(good_at):
@@ -167,16 +168,24 @@ def _seconds(max_age: float | timedelta) -> float | None:
     return None if seconds == math.inf else seconds
 
 
-@functools.cache
-def setting(text: str) -> float | None:
-    """Read the setting; None and 0 stand for no limit.
+def max_age_setting() -> float | None:
+    """Return ``RAX_CREDENTIALS_MAX_AGE`` in seconds; None is no limit.
 
-    >>> setting("90m"), setting("43200"), setting("0"), setting("")
+    :raises RaxError: it is not an age
+    """
+    return _parsed(os.environ.get(_MAX_AGE, ""))
+
+
+@functools.cache
+def _parsed(text: str) -> float | None:
+    """Return the seconds of an age such as 12h; None for 0 and for nothing.
+
+    >>> _parsed("90m"), _parsed("43200"), _parsed("0"), _parsed("")
     (5400.0, 43200.0, None, None)
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text or "0", re.ASCII)
     if not match:
         raise RaxError(
-            f"{MAX_AGE} is {text!r}: give seconds, or a number with s, m, h or d, such as 12h"
+            f"{_MAX_AGE} is {text!r}: give seconds, or a number with s, m, h or d, such as 12h"
         )
     return float(match[1]) * _UNITS[match[2]] or None

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 _SECRET_KEY = re.compile(r"pass|pwd|secret|token|key|authorization|cookie", re.IGNORECASE)
-# Without the scheme: to try one from each letter of a long text takes time by its square.
+# The scheme is not matched: trying one from each letter of a long text would take time that grows
+# with the square of its length.
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/?#]*)@")
-# Shorter lines of a secret of several lines are words and brackets.
-_SHORTEST_LINE = 8
+# Shorter lines of a secret of several lines are mere words and brackets.
+_MIN_LINE_CHARACTERS = 8
 
 # Airflow has a masker for its tasks, and another one for its own components.
 MASKER_MODULES = ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker")
@@ -86,7 +87,7 @@ def spellings(secret: str) -> set[str]:
         repr(secret)[1:-1],
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
-        *(line for line in lines if len(line) >= _SHORTEST_LINE),
+        *(line for line in lines if len(line) >= _MIN_LINE_CHARACTERS),
     }
 
 
@@ -126,7 +127,8 @@ def register(credential: Mapping[str, Any]) -> bool:
         if supervisor is not None:
             supervisor.send(sys.modules[_MESSAGES].MaskSecret(value=values))
     except Exception:
-        # Whatever it says may be about the values. A coroutine's message may be on its way, too.
+        # The error may quote the values, so it is dropped. It may also be that a message of a
+        # coroutine is on its way.
         return False
     return True
 
@@ -136,7 +138,7 @@ def _secrets_in(value: Any, secret: bool) -> Iterator[str]:
         yield from (value,) if secret and value else ()
         yield from _url_passwords(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        # What looks like a number in the vault has become one.
+        # A value that looks like a number in the vault has become one.
         yield from (str(value),) if secret else ()
     elif isinstance(value, Mapping):
         for key, item in value.items():

@@ -9,9 +9,9 @@ from rax.workflow._summary import Summary
 
 log = logging.getLogger("rax.workflow")
 
-# Seconds. Alerts are sent after the task's work, where Airflow ends a process that takes longer
-# than [core] task_success_overtime: 20.
-LIMIT = 10.0
+# Alerts are sent after the task's work, where Airflow ends a process that takes longer than the 20
+# seconds of [core] task_success_overtime.
+MAX_SEND_SECONDS = 10.0
 
 
 def run_failed(summary: Summary) -> None:
@@ -37,7 +37,7 @@ def check_failed(workflow: str, check: str, reason: str, details: Mapping[str, o
 
 def run_succeeded(workflow: str) -> None:
     """Close the incident, if one is open."""
-    _attempt(lambda: alerting.resolve(alerting.dedup_key(workflow), limit=LIMIT))
+    _attempt(lambda: alerting.resolve(alerting.dedup_key(workflow), limit=MAX_SEND_SECONDS))
 
 
 def environment() -> str:
@@ -56,7 +56,7 @@ def _trigger(workflow: str, headline: str, details: Mapping[str, object]) -> boo
             details,
             alerting.dedup_key(workflow),
             links=links,
-            limit=LIMIT,
+            limit=MAX_SEND_SECONDS,
         )
     )
 
@@ -65,6 +65,6 @@ def _attempt(send: Callable[[], alerting.Outcome]) -> bool:
     try:
         return send().state in ("sent", "spooled")
     except Exception:
-        # It promises not to raise; a task's outcome does not depend on that.
+        # rax.alerting promises not to raise, but no task's outcome is to depend on that.
         log.exception("The alert was not sent")
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check asks where no operator or sensor of Airflow does: to be called in ``@check``."""
+"""What a ``@check`` can ask where Airflow has no operator or sensor for it."""
 
 import logging
 import math
@@ -23,10 +23,10 @@ from rax.workflow._text import reason
 
 log = logging.getLogger("rax.workflow")
 
-# Those whose URLs come without a port.
+# The ports of schemes whose URLs mostly come without one.
 _PORTS = {"http": 80, "https": 443}
-# Seconds by which clocks may differ before a date is one of the future.
-_CLOCKS = 300
+# By how much clocks may differ before a date counts as one of the future.
+_MAX_CLOCK_SKEW_SECONDS = 300
 _UNITS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4, "PB": 5}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(%|B|[KMGTP]i?B)")
 
@@ -67,7 +67,7 @@ def _address(credential: Credential) -> tuple[str, int | None]:
         url = urlsplit(credential["url"])
         port = port_of(credential, None) or url.port or _PORTS.get(url.scheme)
     except ValueError:
-        # Its own words may be part of the URL.
+        # The error's own text may quote the URL.
         raise MalformedCredentialError(
             f"url of {credential.name} is none: set it in the vault"
         ) from None
@@ -97,14 +97,14 @@ def _database(credential: Credential, conn_type: str | None) -> Any:
             raise WorkflowError(
                 f"Airflow has no hook for connections of the type {conn_type!r} here"
             ) from None
-        # Of no type, or of one that Airflow has no hook for.
+        # The credential has no type, or one that Airflow has no hook for.
         return None
 
 
 def _within(limit: float, ask: Callable[[], str]) -> str:
-    """Return what is wrong, after at most so many seconds.
+    """Return what is wrong, or nothing, after at most so many seconds.
 
-    In a thread, since nothing else bounds the names that do not resolve and the drivers that wait.
+    It is asked in a thread: nothing else bounds names that do not resolve and drivers that wait.
     """
     problems: list[str] = []
 
@@ -123,7 +123,7 @@ def _within(limit: float, ask: Callable[[], str]) -> str:
 
 
 def fresh(path: str | os.PathLike[str], max_age: timedelta | float, min_size: int = 1) -> None:
-    """Raise a CheckError unless the file was written lately and is not too small.
+    """Raise a CheckError unless the file was written recently and is not too small.
 
     ``max_age`` is a timedelta or seconds since it was last changed, ``min_size`` is in bytes.
 
@@ -142,7 +142,7 @@ def fresh(path: str | os.PathLike[str], max_age: timedelta | float, min_size: in
     if not stat.S_ISREG(found.st_mode):
         raise CheckError(f"{path}: is not a file")
     age = time.time() - found.st_mtime
-    if age < -_CLOCKS:
+    if age < -_MAX_CLOCK_SKEW_SECONDS:
         raise CheckError(f"{path}: is dated {duration(-age)} in the future; is a clock wrong?")
     if age > allowed:
         raise CheckError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the target holds what the source had: to be called in ``@summary``."""
+"""Whether the target holds what the source had, for a ``@summary`` to ask."""
 
 import logging
 import operator
@@ -8,12 +8,12 @@ from typing import Any
 
 from rax._layout import table
 from rax.errors import CountsDifferError, WorkflowError
-from rax.workflow._text import REASON, aligned
+from rax.workflow._text import MAX_REASON_CHARACTERS, aligned
 
 log = logging.getLogger("rax.workflow")
 
-# Lines of the table in the log. Keys that differ are named in the error as far as it is shown.
-_LINES = 200
+# Of the table in the log. The error names keys that differ as far as it is shown.
+_MAX_TABLE_LINES = 200
 _TOTAL = "total"
 
 
@@ -48,7 +48,7 @@ def compare_counts(
         text = f"{len(different)} of {len(pairs)} counts {verb}: "
         for number, (key, (first, second)) in enumerate(different.items()):
             part = f"{'; ' * bool(number)}{key}: {first} expected, {second} found"
-            if len(text + part) > REASON - 30:
+            if len(text + part) > MAX_REASON_CHARACTERS - 30:
                 text += f"; and {len(different) - number} more"
                 break
             text += part
@@ -71,13 +71,12 @@ def _counts(given: Mapping[Any, int] | int) -> dict[Any, int]:
 
 
 def _table(pairs: dict[Any, tuple[int, int]], different: dict[Any, tuple[int, int]]) -> str:
-    """Return all of it, or what differs, if that is too long, and the sums."""
-    shown = pairs if len(pairs) <= _LINES else different
-    lines = [(str(key), *pair) for key, pair in list(shown.items())[:_LINES]]
+    """Return a table of all counts, or, if it were too long, of those that differ, and the sums."""
+    shown = pairs if len(pairs) <= _MAX_TABLE_LINES else different
+    listed = dict(list(shown.items())[:_MAX_TABLE_LINES])
+    lines = [(str(key), *pair) for key, pair in listed.items()]
     if len(lines) < len(pairs):
-        left = [
-            pair for key, pair in pairs.items() if key not in dict(list(shown.items())[:_LINES])
-        ]
+        left = [pair for key, pair in pairs.items() if key not in listed]
         lines.append((f"… {len(left)} more", sum(a for a, _ in left), sum(b for _, b in left)))
     if len(pairs) > 1:
         everything = pairs.values()

@@ -87,7 +87,7 @@ def summary(function: Callable[..., object] | None = None, /, **options: Any) ->
 
     from rax.airflow.workflow import SummaryOperator
 
-    # It waits for no summary of another run: after a failed one, it would wait for ever.
+    # A summary waits for none of another run: after one that failed, it would wait for ever.
     fixed = {"depends_on_past": False, "wait_for_downstream": False}
     decorated = task_decorator_factory(
         function, decorated_operator_class=SummaryOperator, **{"retries": 0} | options | fixed
@@ -149,7 +149,7 @@ def _declare(decorated: Any) -> Any:
 
 
 def _call_declared(dag: Any) -> None:
-    # Before any is called here: several may be of one function.
+    # Looked up before any is called here, since several may be of one function.
     called = [getattr(task, "python_callable", None) for task in dag.tasks]
     for decorated in _declared.get() or ():
         if decorated.function not in called:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of a workflow has done, as its summary is given it, logs it and alerts of it."""
+"""What a run of a workflow has done: what its summary gets, logs and sends in alerts."""
 
 import difflib
 import json
@@ -11,21 +11,21 @@ from typing import Any, Literal
 
 from rax._layout import cut, table
 from rax.errors import WorkflowError
-from rax.workflow._text import VALUE, aligned
+from rax.workflow._text import MAX_VALUE_CHARACTERS, aligned
 
-# The states of Airflow that stand for a failure, and ours for a task whose state cannot be got.
+# Our state for a task whose state cannot be got. The other bad ones are Airflow's.
 UNKNOWN = "unknown"
 _BAD = ("failed", UNKNOWN, "upstream_failed")
-# Instances of one task, and failures, that are named one by one.
-_NAMED = 20
+# How many instances of one task, and how many failures, are named one by one.
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutcome:
     """What became of one task, or of one instance of a mapped task.
 
-    What the task itself had to tell (all but the state and the duration) is there for the tasks of
-    a workflow, and None or empty for a task that was added behind its back, or was killed.
+    What the task noted of itself (all but the state and the duration) is there for the tasks of a
+    workflow, and None or empty for a task that was added behind its back, or was killed.
     """
 
     task_id: str
@@ -102,7 +102,7 @@ class Summary:
     problem: str = ""
     """Why the run has failed besides its tasks: what the summary's own code raised."""
     gaps: tuple[str, ...] = ()
-    """What could not be got for this report."""
+    """What could not be found out for this report."""
     details: Any = None
     """What the summary's own code returned."""
 
@@ -138,7 +138,7 @@ class Summary:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Return the rows of each task that told them, those of a mapped one added up."""
+        """Return the rows of each task that noted them, those of a mapped one added up."""
         rows: dict[str, int] = {}
         for task in self.tasks:
             if task.rows is not None:
@@ -147,7 +147,7 @@ class Summary:
 
     @property
     def failures(self) -> list[TaskOutcome]:
-        """Return the tasks that failed; those that wait for one in vain only when there is none."""
+        """Return the tasks that failed, or, where none did, those that waited for one in vain."""
         bad = [task for task in self.tasks if task.state in _BAD]
         return [task for task in bad if task.state != "upstream_failed"] or bad
 
@@ -179,7 +179,7 @@ class Summary:
         return f"{self.workflow} ({self.environment}) failed: {first}{more}"
 
     def __str__(self) -> str:
-        """Return a report to read: the result and a table of the tasks."""
+        # A report to read: the result and a table of the tasks.
         took = "" if self.duration is None else f" after {self.duration:.1f} s"
         lines = [f"{self.workflow} ({self.environment}), run {self.run_id}: {self.state}{took}"]
         if self.tasks:
@@ -209,7 +209,7 @@ class Summary:
             "rows": self.rows,
             "failures": [
                 {"task": task.name, "state": task.state, "reason": task.reason}
-                for task in self.failures[:_NAMED]
+                for task in self.failures[:_MAX_NAMED]
             ],
             "problem": self.problem,
             "gaps": list(self.gaps),
@@ -239,18 +239,18 @@ def _totals(found: list[TaskOutcome]) -> dict[str, Any]:
 
 def _rows(task_id: str, found: list[TaskOutcome]) -> list[list[str]]:
     """Return the lines of a task: of a mapped one with many instances, its sums and failures."""
-    if len(found) <= _NAMED:
+    if len(found) <= _MAX_NAMED:
         return [_row(task) for task in found]
     totals = _totals(found)
     states = ", ".join(f"{count} {state}" for state, count in sorted(totals["states"].items()))
     line = [f"{task_id}[…]", states, _cell(totals["try_number"]), _cell(totals["duration"])]
     bad = [task for task in found if task.state in _BAD]
-    return [[*line, _cell(totals["rows"]), ""], *map(_row, bad[:_NAMED])]
+    return [[*line, _cell(totals["rows"]), ""], *map(_row, bad[:_MAX_NAMED])]
 
 
 def _row(task: TaskOutcome) -> list[str]:
     numbers = [_cell(task.try_number), _cell(task.duration), _cell(task.rows)]
-    return [task.name, task.state, *numbers, cut(task.reason, VALUE) or task.shown]
+    return [task.name, task.state, *numbers, cut(task.reason, MAX_VALUE_CHARACTERS) or task.shown]
 
 
 def _cell(number: float | None) -> str:
@@ -260,8 +260,8 @@ def _cell(number: float | None) -> str:
 
 
 def _first(texts: list[str], prefix: str) -> list[str]:
-    more = [f"… {len(texts) - _NAMED} more"] if len(texts) > _NAMED else []
-    return [f"{prefix}{text}" for text in texts[:_NAMED]] + more
+    more = [f"… {len(texts) - _MAX_NAMED} more"] if len(texts) > _MAX_NAMED else []
+    return [f"{prefix}{text}" for text in texts[:_MAX_NAMED]] + more
 
 
 def name_of(task_id: str, map_index: int) -> str:
@@ -270,7 +270,7 @@ def name_of(task_id: str, map_index: int) -> str:
 
 
 def rows_of(value: object) -> int | None:
-    """Return the number of rows that a task told by returning ``{"rows": …}``.
+    """Return the number of rows of a task that returned ``{"rows": …}``.
 
     >>> rows_of({"rows": 12, "month": 1}), rows_of(12), rows_of({"rows": "12"})
     (12, None, None)

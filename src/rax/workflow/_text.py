@@ -11,12 +11,12 @@ from rax._printable import one_line
 from rax.alerting._plain import Plain
 from rax.alerting._secrets import hide
 
-# Characters. A reason has to fit into the summary of an alert, a value into a column of a table.
-REASON = 500
-VALUE = 80
-_DETAILS = 16_000
-# Items of a collection that are looked at: more would not fit into a column either.
-_ITEMS = 50
+# A reason has to fit into the summary of an alert, and a value into a column of a table.
+MAX_REASON_CHARACTERS = 500
+MAX_VALUE_CHARACTERS = 80
+_MAX_DETAILS_CHARACTERS = 16_000
+# How many items of a collection are looked at: more would not fit into a column either.
+_MAX_ITEMS = 50
 
 
 def shown(value: object) -> str:
@@ -25,7 +25,7 @@ def shown(value: object) -> str:
     >>> shown({"rows": 12, "month": 1}), shown(None), shown(float("nan"))
     ('{"rows": 12, "month": 1}', '', 'nan')
     """
-    return "" if value is None else cut(one_line(_json(safe(_few(value)))), VALUE)
+    return "" if value is None else cut(one_line(_json(safe(_few(value)))), MAX_VALUE_CHARACTERS)
 
 
 def reason(error: BaseException | str | None) -> str:
@@ -41,7 +41,7 @@ def reason(error: BaseException | str | None) -> str:
     # Masked before it is cut, so that no half of a secret is left.
     text = one_line(_first_line(str(safe(_message(error)))))
     kind = "" if isinstance(error, str) else type(error).__name__
-    return cut(": ".join(part for part in (kind, text) if part), REASON)
+    return cut(": ".join(part for part in (kind, text) if part), MAX_REASON_CHARACTERS)
 
 
 def safe(value: object) -> Any:
@@ -52,7 +52,7 @@ def safe(value: object) -> Any:
 def details(value: object) -> Any:
     """Return what a summary returned, or its beginning where it is too long for a line of a log."""
     plain = safe(value)
-    return plain if len(_json(plain)) <= _DETAILS else shown(value)
+    return plain if len(_json(plain)) <= _MAX_DETAILS_CHARACTERS else shown(value)
 
 
 def aligned(rows: list[list[str]], columns: Iterable[int]) -> list[list[str]]:
@@ -81,11 +81,11 @@ def _first_line(text: str) -> str:
 
 def _few(value: object) -> object:
     """Return so few items of a huge collection that looking at them costs nothing."""
-    # Nothing that is like them: it may do anything.
+    # Only these very types: a slice of anything else may do anything.
     if type(value) is list:
-        return value[:_ITEMS]
+        return value[:_MAX_ITEMS]
     if type(value) is dict:
-        return dict(itertools.islice(value.items(), _ITEMS))
+        return dict(itertools.islice(value.items(), _MAX_ITEMS))
     return value
 
 

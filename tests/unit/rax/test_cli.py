@@ -215,7 +215,7 @@ def test_root_becomes_the_account_of_the_tasks(monkeypatch, account):
 
 def test_without_that_account_root_stays(monkeypatch):
     monkeypatch.delenv("RAX_ACCOUNT")
-    monkeypatch.setattr(_account, "_DEFAULT", "no-such-account")
+    monkeypatch.setattr(_account, "_DEFAULT_ACCOUNT", "no-such-account")
     before = os.getresuid()
     _account.leave_root()
     assert os.getresuid() == before

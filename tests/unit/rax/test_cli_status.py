@@ -184,7 +184,7 @@ def test_a_program_that_fails(sync, status, text, problem):
 
 
 def test_a_program_that_hangs(sync, status, monkeypatch):
-    monkeypatch.setattr(_node, "_LIMIT", 0.2)
+    monkeypatch.setattr(_node, "_MAX_COMMAND_SECONDS", 0.2)
     sync(text="import time; time.sleep(60)")
     assert status()[1]["problems"][0]["problem"].endswith("status: no answer within 0.2 s")
 

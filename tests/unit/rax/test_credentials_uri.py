@@ -78,7 +78,7 @@ def test_a_database_as_the_readers_of_a_scheme_have_it(scheme, database, expecte
     ("a b", {}, {}, RaxError, "'a b' is not the scheme"),
     (None, {}, {}, RaxError, "None is not the scheme"),
     ("http\n", {}, {}, RaxError, "is not the scheme"),
-    ("http", {"host": "db:5432"}, {}, MalformedCredentialError, "a port belongs into metadata"),
+    ("http", {"host": "db:5432"}, {}, MalformedCredentialError, "a port belongs in metadata"),
     ("http", {"host": ""}, {}, MalformedCredentialError, f"host of {NAME} cannot be in a URL"),
     ("http", {"host": "db/x"}, {}, MalformedCredentialError, "has to be a name, with xn--"),
     ("http", {"host": "a@b"}, {}, MalformedCredentialError, f"host of {NAME}"),
