@@ -7,7 +7,6 @@ secrets were masked: an escape inside of one would hide it from whoever masks.
 
 The collection (plugins/plugin_utils/printable.py) and the sync (airflow_dag_sync.text), which
 cannot import this, do the same; tests/repo/test_printable.py compares them.
-import this, do the same; tests/repo/test_printable.py compares them.
 """
 
 import re
