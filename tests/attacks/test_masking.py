@@ -1,39 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No part of a secret leaves by a text that was cut, whoever has cut it and wherever."""
 
-import importlib.util
 import json
 import random
 import string
-import sys
 from urllib.parse import quote
 
 import pytest
 from airflow_dag_sync.errors import GitError
 from airflow_dag_sync.git import reason
+from caspian_refresh_report.alerts import details, summary
+from caspian_refresh_report.fleet_report import parse_report
+from caspian_refresh_report.metrics import render_metrics
+from caspian_refresh_report.outcome import Outcome, report_problems
+from caspian_refresh_report.state import State
+from caspian_refresh_report.text import without_secrets
 
 from rax.alerting import _events
 from rax.alerting._pagerduty import Client
 from rax.alerting._plain import MAX_TEXT_CHARACTERS
 from rax.alerting._secrets import hide
 from rax.workflow import _text
-from tests.attacks.answering_node import EVIL, RAW, ROOT
+from tests.attacks.answering_node import EVIL, RAW
 
 CHANCE = random.Random(1)  # noqa: S311 - no secret
 KEY = "".join(CHANCE.choices(string.ascii_letters + string.digits, k=3200))
 PASSWORD = 'kX7$%"é\\ q&Z2!w'
 # What is too short to be masked as a whole is too short to be found.
 FEWEST = 5
-
-
-def program(path):
-    spec = importlib.util.spec_from_file_location(
-        path.rpartition("/")[2].removesuffix(".py"), ROOT / path
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -164,22 +158,21 @@ def test_address_in_a_message_of_git_is_masked_before_it_is_cut():
 
 
 def test_report_of_the_refresh_masks_before_it_cuts():
-    report = program("roles/refresh_schedule/files/caspian_refresh_report.py")
     host = {"state": "failed", "error": "", "summary": None, "changes": {}}
     document = {
         "version": 1, "started_at": None, "ended_at": "2026-01-01T00:00:00Z", "vault": "v",
         "vault_error": "e" * 290 + KEY, "problems": {"A": "e" * 110 + KEY, "B\n": EVIL},
         "hosts": {f"w{EVIL}": host | {"error": "e" * 110 + KEY}},
     }  # fmt: skip
-    found = report.parse_report(report.without_secrets(document))
-    problems = [*report.report_problems(found)]
-    outcome = report.Outcome(problems, False, found)
-    state = report.State()
-    state.take(outcome, 1)
-    for text in (*problems, report.summary(outcome, state, "c1")):
+    found = parse_report(without_secrets(document))
+    problems = [*report_problems(found)]
+    outcome = Outcome(problems, False, found)
+    state = State()
+    state.record_run(failed=True, stopped=False, report=found, now=1)
+    for text in (*problems, summary(outcome, state, "c1")):
         assert text.isprintable()
-    sent = [problems, report.summary(outcome, state, "c1"), report.details(outcome, state, {})]
+    sent = [problems, summary(outcome, state, "c1"), details(outcome, state, {})]
     assert left(sent) == []
-    metrics = report.render_metrics(state)
+    metrics = render_metrics(state)
     assert [mark for mark in RAW if mark in metrics] == []
     assert all(line.startswith(("#", "caspian_")) for line in metrics.splitlines())

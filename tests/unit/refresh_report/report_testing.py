@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PROGRAM = ROOT / "roles/refresh_schedule/files/caspian_refresh_report.py"
 SUCCESS = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
 FAILURE = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
 
@@ -35,12 +34,13 @@ def day(run):
 class Control:
     """The files of a control node, and its unit's runs."""
 
-    def __init__(self, path, module, monkeypatch):
+    def __init__(self, path, module, launcher, monkeypatch):
         self.path = path
         self.report = path / "report.json"
         self.state_file = path / "state.json"
         self.metrics_file = path / "metrics.prom"
         self.module = module
+        self.launcher = launcher
         self.monkeypatch = monkeypatch
         self.runs = 0
         self.options = ["--alert", "PAGERDUTY"]
@@ -80,9 +80,9 @@ class Control:
                 self.sent.append({"action": action, **event})
             return self.problem
 
-        self.monkeypatch.setattr(self.module, "send", send)
+        self.monkeypatch.setattr(self.module.alerts, "send", send)
         self.monkeypatch.setattr(self.module.time, "time", lambda: self.now)
-        self.module.main(self.arguments)
+        self.module.main(arguments=self.arguments)
 
     @property
     def now(self):
@@ -92,7 +92,7 @@ class Control:
     def run_program(self, environment):
         """Run the program as systemd does, in a process of its own."""
         return subprocess.run(
-            [sys.executable, PROGRAM, *self.arguments],
+            [sys.executable, self.launcher, *self.arguments],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")} | environment,
             capture_output=True,
             text=True,

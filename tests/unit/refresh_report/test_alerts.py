@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.fakes.pagerduty import PagerDuty
-from tests.unit.refresh_report.report_testing import FAILURE, PROGRAM, SUCCESS, fleet_report
+from tests.unit.refresh_report.report_testing import FAILURE, SUCCESS, fleet_report
 
 KILLED = {"SERVICE_RESULT": "signal", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
 ROUTING_KEY = "0123456789abcdefROUTINGKEY456789"
@@ -203,7 +203,7 @@ def test_two_at_a_time_are_one_after_the_other(control):
         fcntl.flock(lock, fcntl.LOCK_EX)
         control.report.unlink(missing_ok=True)
         process = subprocess.Popen(
-            [sys.executable, PROGRAM, *control.arguments],
+            [sys.executable, control.launcher, *control.arguments],
             env={"PATH": os.environ["PATH"]} | KILLED,
             stdout=subprocess.PIPE,
             text=True,
@@ -220,7 +220,7 @@ def test_a_lock_that_is_never_given_up_ends_the_run(control, capsys):
     capsys.readouterr()
     with (control.path / ".state.json.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        control.monkeypatch.setattr(control.module, "LOCK_SECONDS", -20)
+        control.monkeypatch.setattr(control.module, "LOCK_MARGIN_SECONDS", -20)
         control.run()
     assert "gives up" in capsys.readouterr().err
 
@@ -325,3 +325,11 @@ def test_wrong_arguments_end_with_0(control):
     run = control.run_program(KILLED)
     assert run.returncode == 0
     assert "argument --after: invalid int value" in run.stderr
+
+
+def test_the_launcher_runs_isolated_as_in_the_unit_and_says_its_version(launcher):
+    done = subprocess.run(
+        [sys.executable, "-I", launcher, "--version"],
+        capture_output=True, text=True, cwd="/", check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("caspian_refresh_report ")
