@@ -23,7 +23,7 @@ DRIVERS = {"psycopg2": (psycopg2.connect, psycopg2.OperationalError),
 
 def url_options():
     """Return what group_vars add to the URLs of the cluster's own database."""
-    variables = yaml.safe_load((ROOT / "group_vars/airflow.yml").read_text())
+    variables = yaml.safe_load((ROOT / "playbooks/group_vars/airflow.yml").read_text())
     return re.search(r"'(\?[^']+)'", variables["__caspian_database_options"])[1]
 
 

@@ -76,8 +76,7 @@ def short_plugin_names(tree):
         for path in tree.glob(
             "roles/**/*.yml",
             "roles/**/*.j2",
-            "playbooks/*.yml",
-            "group_vars/**/*.yml",
+            "playbooks/**/*.yml",
             "inventories/**/*.yml",
         )
         for number, line in enumerate(tree.text(path).splitlines(), start=1)
@@ -146,7 +145,6 @@ def unchecked_facts(tree):
             "roles/**/*.yml",
             "roles/**/*.j2",
             "playbooks/**/*.yml",
-            "group_vars/**/*.yml",
             "inventories/**/*.yml",
         )
         for number, line in enumerate(tree.text(path).splitlines(), start=1)
@@ -179,7 +177,9 @@ def inline_variables(group):
 def variables_set_twice(tree):
     """Of two files for one group, the playbook's wins over the inventory's: nobody expects that."""
     ours = {
-        name: path for path in tree.glob("group_vars/**/*.yml") for name in tree.yaml(path) or {}
+        name: path
+        for path in tree.glob("playbooks/group_vars/**/*.yml")
+        for name in tree.yaml(path) or {}
     }
     return [
         f"{name} is set in {ours[name]} and in {path}"
@@ -212,7 +212,10 @@ CASES = [
     ),
     (
         short_plugin_names,
-        {"plugins/lookup/vault.py": "", "group_vars/all.yml": "a: \"{{ lookup('vault', 'b') }}\""},
+        {
+            "plugins/lookup/vault.py": "",
+            "playbooks/group_vars/all.yml": "a: \"{{ lookup('vault', 'b') }}\"",
+        },
         "all.yml:1: vault is not",
     ),
     (
@@ -249,21 +252,24 @@ CASES = [
     ),
     (
         variables_set_twice,
-        {"group_vars/all.yml": "a: 1", "inventories/i/group_vars/worker/x.yml": "a: 2"},
-        "a is set in group_vars/all.yml and in inventories/i/group_vars/worker/x.yml",
+        {"playbooks/group_vars/all.yml": "a: 1", "inventories/i/group_vars/worker/x.yml": "a: 2"},
+        "a is set in playbooks/group_vars/all.yml and in inventories/i/group_vars/worker/x.yml",
     ),
     (
         variables_set_twice,
         {
-            "group_vars/all.yml": "a: 1",
+            "playbooks/group_vars/all.yml": "a: 1",
             "inventories/i/hosts.yml": "g: {children: {h: {vars: {a: 1}}}}",
         },
-        "a is set in group_vars/all.yml and in inventories/i/hosts.yml",
+        "a is set in playbooks/group_vars/all.yml and in inventories/i/hosts.yml",
     ),
     (
         variables_set_twice,
-        {"group_vars/g.yml": "a: 1", "inventories/i/hosts.yml": "g: {hosts: {h: {a: 1}}}"},
-        "a is set in group_vars/g.yml and in inventories/i/hosts.yml",
+        {
+            "playbooks/group_vars/g.yml": "a: 1",
+            "inventories/i/hosts.yml": "g: {hosts: {h: {a: 1}}}",
+        },
+        "a is set in playbooks/group_vars/g.yml and in inventories/i/hosts.yml",
     ),
 ]
 GOOD = {
@@ -276,7 +282,7 @@ GOOD = {
     "- name: Next\n  ansible.builtin.import_playbook: p.yml\n",
     "roles/y/vars/main.yml": "# Of ansible_facts.\n"
     'v: "{{ (ansible_facts | caspian.airflow.node_facts).python }}"',
-    "group_vars/z.yml": "z: \"{{ w | a.b.mine | default('x') }}\"",
+    "playbooks/group_vars/z.yml": "z: \"{{ w | a.b.mine | default('x') }}\"",
 }
 RULES = list(dict.fromkeys(rule for rule, *_ in CASES))
 

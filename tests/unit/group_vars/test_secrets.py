@@ -44,7 +44,7 @@ def ask(folder: Path, names: tuple[str, ...], **variables: object) -> dict[str, 
         )
     )
     (folder / "group_vars").unlink(missing_ok=True)
-    (folder / "group_vars").symlink_to(ROOT / "group_vars")
+    (folder / "group_vars").symlink_to(ROOT / "playbooks/group_vars")
     extra = {"caspian_secrets_dir": str(folder / "secrets"), **variables}
     program = Path(sys.executable).with_name("ansible-playbook")
     subprocess.run(

@@ -35,7 +35,7 @@ def template(name):
 def rendered(tmp_path_factory):
     """Render what each control node would get, as the role does; return it by control node."""
     folder = tmp_path_factory.mktemp("rendered")
-    (folder / "group_vars").symlink_to(ROOT / "group_vars")
+    (folder / "group_vars").symlink_to(ROOT / "playbooks/group_vars")
     groups = {
         "airflow": {
             "children": {
