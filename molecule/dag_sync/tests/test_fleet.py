@@ -59,7 +59,7 @@ def test_sync_dags(lab, fleet):
         assert f"published {sha} since 20" in line
         assert "pinned" not in line
     # Workers first.
-    assert ran.output.index("Do it on the workers") < ran.output.index("Do it on the schedulers")
+    assert ran.output.index("Sync or roll back the DAGs on the workers") < ran.output.index("Sync or roll back the DAGs on the schedulers")
 
 
 def test_check_mode_only_reports(lab, fleet, settled):

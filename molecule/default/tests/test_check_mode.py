@@ -51,7 +51,7 @@ def test_nothing_would_change_with_outside_database_and_broker(cluster, outside)
     )
     tasks = [task for task in output.split("\nTASK [") if "\nchanged: " in task]
     assert [task.partition("]")[0].rpartition(" : ")[2] for task in tasks] == [
-        "bring | Write the inventory, with the sources"
+        "inputs | Write the inventory, with the sources"
     ]
     assert "PostgreSQL" not in output
     for path in (cluster.lab / "secrets").iterdir():

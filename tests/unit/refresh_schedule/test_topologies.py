@@ -55,10 +55,10 @@ def rendered(tmp_path_factory):
         "all_ipv6_addresses": ["2001:db8::9", "fd00::9", "fe80::9"],
         "cacheable": True,
     }
-    admit = next(
+    authorize = next(
         task
-        for task in yaml.safe_load((ROLE / "tasks/admit.yml").read_text())
-        if task["name"].startswith("admit | Let in its key")
+        for task in yaml.safe_load((ROLE / "tasks/authorize.yml").read_text())
+        if task["name"].startswith("authorize | Accept the key")
     )
     files = {
         "inventory": template("inventory.json"),
@@ -67,14 +67,14 @@ def rendered(tmp_path_factory):
         "other": "{{ __refresh_schedule_other }}",
     }
     # As another node has it.
-    other = admit["vars"]["__refresh_schedule_options"].replace("__refresh_schedule_loopback", "[]")
+    other = authorize["vars"]["__refresh_schedule_options"].replace("__refresh_schedule_loopback", "[]")
     play = {
         "hosts": "control",
         "gather_facts": False,
         "connection": "local",
         "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
         "vars": {
-            **admit["vars"],
+            **authorize["vars"],
             "__refresh_schedule_key": {"rc": 1},
             "__refresh_schedule_other": other,
             "refresh_schedule_control_host": "{{ inventory_hostname }}",
