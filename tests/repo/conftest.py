@@ -1,65 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The repository as the layout rules see it, and broken ones to prove that the rules can fail."""
+"""The repository for the layout rules, and broken ones to prove that the rules can fail."""
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+
+from tests.repo.tree import Link, Runnable, Tree
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Loader(yaml.SafeLoader):
-    """Reads Ansible's own tags (vault, unsafe) as plain values."""
-
-
-Loader.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
-
-
-class Tree:
-    """The files that belong to the repository: paths relative to its root, no links."""
-
-    def __init__(self, root: Path, paths: list[Path]) -> None:
-        self.root = root
-        self.paths = sorted(
-            path for path in paths if (root / path).is_file() and not (root / path).is_symlink()
-        )
-
-    def glob(self, *patterns: str) -> list[Path]:
-        """Return the files that match one of the patterns; `**` is any number of folders."""
-        return [path for path in self.paths if any(_matches(path, pattern) for pattern in patterns)]
-
-    def text(self, path: Path | str) -> str:
-        """Return a file's text; of one that is no text or not there, nothing."""
-        try:
-            return (self.root / path).read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):
-            return ""
-
-    def yaml(self, path: Path | str) -> Any:
-        """Return a YAML file's value; of one that is not there, nothing."""
-        file = self.root / path
-        return yaml.load(file.read_text(), Loader) if file.exists() else None  # noqa: S506 - a SafeLoader
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names of a folder's sub-folders that hold a file."""
-        depth = len(Path(folder).parts)
-        return sorted(
-            {
-                path.parts[depth]
-                for path in self.paths
-                if path.is_relative_to(folder) and len(path.parts) > depth + 1
-            }
-        )
-
-
-def _matches(path: Path, pattern: str) -> bool:
-    head, found, tail = pattern.partition("**/")
-    if not found:
-        return len(path.parts) == len(Path(pattern).parts) and path.match(pattern)
-    return (not head or path.is_relative_to(head)) and path.match(tail)
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +26,17 @@ def repository() -> Tree:
 
 @pytest.fixture
 def make_tree(tmp_path):
-    """Return a function that makes a repository of {path: text}; scripts get their run bit."""
+    """Return a function that makes a repository of {path: text}."""
 
     def make(files: dict[str, str]) -> Tree:
         for name, text in files.items():
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(text, Link):
+                file.symlink_to(text)
+                continue
             file.write_text(text)
-            if text.startswith("#!"):
-                file.chmod(0o755)
+            file.chmod(0o755 if isinstance(text, Runnable) else 0o644)
         return Tree(tmp_path, [Path(name) for name in files])
 
     return make

@@ -3,7 +3,7 @@
 
 import re
 
-import pytest
+from tests.repo.rules import layout_tests
 
 README_LINES = 60
 FILES = (
@@ -125,7 +125,11 @@ SPECS = "argument_specs: {main: {options: {%s}}}"
 ROLE = {f"roles/good/{name}": "" for name in FILES}
 
 CASES = [
-    (missing_files, {"roles/bad/tasks/main.yml": ""}, "roles/bad: no README.md"),
+    (
+        missing_files,
+        {f"roles/bad/{name}": "" for name in FILES if name != "README.md"},
+        "roles/bad: no README.md",
+    ),
     (long_readmes, {"roles/bad/README.md": "line\n" * 61}, "roles/bad/README.md: 61 lines"),
     (
         undocumented_variables,
@@ -144,7 +148,10 @@ CASES = [
     ),
     (
         undocumented_variables,
-        {"roles/bad/defaults/main.yml": "# bad_one:\nbad_one: 1\n"},
+        {
+            "roles/bad/defaults/main.yml": "# bad_one:\nbad_one: 1\n",
+            "roles/bad/meta/argument_specs.yml": SPECS % "bad_one: {default: 1}",
+        },
         "bad: bad_one is both set and commented out",
     ),
     (
@@ -203,22 +210,7 @@ CASES = [
         "roles/bad/tasks/main.yml: registers __bad_found",
     ),
 ]
-RULES = list(dict.fromkeys(rule for rule, *_ in CASES))
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_repository_keeps(rule, repository):
-    found = rule(repository)
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    ("rule", "files", "expected"), CASES, ids=lambda case: getattr(case, "__name__", "")
-)
-def test_the_rule_can_fail(rule, files, expected, make_tree):
-    found = rule(make_tree({**ROLE, **files}))
-    assert expected in "\n".join(found)
-    assert not any("good" in line and "good_one" not in line for line in found)
+test_the_repository_keeps, test_good_files_keep, test_the_rule_can_fail = layout_tests(CASES, ROLE)
 
 
 def test_there_are_roles(repository):

@@ -10,6 +10,7 @@ import re
 import pytest
 import yaml
 
+from tests.repo.rules import layout_tests
 from tests.repo.test_tasks import action_of, tasks_of
 
 # The one list of what an account other than root may swap: by the names of variables, and as paths.
@@ -191,20 +192,7 @@ GOOD = [
     task(FILE, path="{{ my_airflow_home_x }}/opt/home/x"),
 ]
 RULES = list(dict.fromkeys(rule for rule, *_ in CASES))
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_repository_keeps(rule, repository):
-    found = rule(repository)
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    ("rule", "files", "expected"), CASES, ids=lambda case: getattr(case, "__name__", "")
-)
-def test_the_rule_can_fail(rule, files, expected, make_tree):
-    (found,) = rule(make_tree(files))
-    assert expected in found
+test_the_repository_keeps, test_good_files_keep, test_the_rule_can_fail = layout_tests(CASES, {})
 
 
 @pytest.mark.parametrize("files", GOOD)

@@ -3,11 +3,12 @@
 
 import re
 
-import pytest
 import yaml
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 from ansible.playbook.play import Play
+
+from tests.repo.rules import layout_tests
 
 # Keys of a task, block or play that are no module's name.
 KEYWORDS = {"local_action", *Handler.fattributes, *Block.fattributes, *Play.fattributes}
@@ -284,21 +285,7 @@ GOOD = {
     'v: "{{ (ansible_facts | caspian.airflow.node_facts).python }}"',
     "playbooks/group_vars/z.yml": "z: \"{{ w | a.b.mine | default('x') }}\"",
 }
-RULES = list(dict.fromkeys(rule for rule, *_ in CASES))
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_repository_keeps(rule, repository):
-    found = rule(repository)
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    ("rule", "files", "expected"), CASES, ids=lambda case: getattr(case, "__name__", "")
-)
-def test_the_rule_can_fail(rule, files, expected, make_tree):
-    (found,) = rule(make_tree({**GOOD, **files}))
-    assert expected in found
+test_the_repository_keeps, test_good_files_keep, test_the_rule_can_fail = layout_tests(CASES, GOOD)
 
 
 def test_there_are_tasks_and_secrets(repository):
