@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make a .kdbx vault unless it is there, and keep the entries that standard input names.
+"""Make a .kdbx vault unless it is there, and give it the entries that standard input has.
 
 usage: make_vault.py PATH < {"password": "...", "entries": [{"title", "user", "pass", "host",
 "properties": {}}, ...]}
@@ -16,7 +16,7 @@ from pykeepass import PyKeePass, create_database
 
 
 def main() -> None:
-    """Bring the vault to what was asked for."""
+    """Create or update the vault."""
     os.umask(0o077)
     path = Path(sys.argv[1])
     wanted = json.load(sys.stdin)

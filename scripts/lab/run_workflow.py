@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300
+MAX_RUN_SECONDS = 300
 PYTHON = "/opt/airflow/current/bin/python"
 COUNT_ROWS = """
 import json, psycopg2
@@ -65,11 +65,11 @@ class Api:
 
 def run(api: Api, dag: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Unpause and trigger the DAG, wait for the run's end, return it and its task instances."""
-    deadline = time.monotonic() + SECONDS
-    # What was published a moment ago has yet to be parsed.
+    deadline = time.monotonic() + MAX_RUN_SECONDS
+    # Airflow has yet to parse what was published a moment ago.
     while not api.call("GET", f"/api/v2/dags?dag_id_pattern={dag}")["dags"]:
         if time.monotonic() > deadline:
-            sys.exit(f"Airflow knows no DAG {dag} after {SECONDS} s: has it been pushed?")
+            sys.exit(f"Airflow knows no DAG {dag} after {MAX_RUN_SECONDS} s: has it been pushed?")
         time.sleep(1)
     api.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
     run_id = api.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
@@ -78,7 +78,9 @@ def run(api: Api, dag: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if found["state"] in ("success", "failed"):
             break
         if time.monotonic() > deadline:
-            sys.exit(f"The run {run_id} of {dag} is still {found['state']} after {SECONDS} s")
+            sys.exit(
+                f"The run {run_id} of {dag} is still {found['state']} after {MAX_RUN_SECONDS} s"
+            )
         time.sleep(1)
     return found, api.call("GET", f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances")[
         "task_instances"

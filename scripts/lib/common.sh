@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What scripts/demo and scripts/test share: setting up this machine, and steps that show progress.
+# What the scripts share: setting up this machine, and steps that show progress.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
 # A caller's settings of Ansible or molecule must not leak into the lab.
 for name in $(compgen -e | grep -E '^(ANSIBLE|MOLECULE)_' || true); do unset "$name"; done
 export ANSIBLE_CONFIG=$root/ansible.cfg LC_ALL=C.UTF-8 PATH=$root/.venv/bin:$PATH
-# Packages that nodes download are kept here, and given to every node.
+# The packages that nodes download are kept here, and every node gets this folder.
 uv_cache=${XDG_CACHE_HOME:-$HOME/.cache}/caspian-deploy/uv
 logs=$root/.lab/log
 
@@ -46,7 +46,7 @@ step() {
   if [ "$code" != 0 ]; then
     say "FAILED: $text (after $seconds s, exit code $code). The end of its output:"
     say
-    # The reason is before Ansible's recap.
+    # The reason of a failure stands before Ansible's recap.
     sed '/^PLAY RECAP/,$d' "$log" | grep -av '^$' | tail -n 25 | cut -c1-300 | sed 's/^/    /'
     say
     say "All of it: less ${log#"$root"/}"
@@ -92,7 +92,7 @@ need_packages() {
 
 # What the nodes need of this machine: an engine for containers, and a way to make their image.
 need_engine() {
-  # Elsewhere than on Debian, the image has to come from a registry.
+  # Without apt, mmdebstrap can not be installed, and the image has to come from a registry.
   engine_answers && { command -v mmdebstrap || ! command -v apt-get; } >/dev/null && return 0
   local packages=(mmdebstrap)
   engine_answers || packages+=(podman runc uidmap netavark aardvark-dns iptables)

@@ -59,7 +59,8 @@ def test_sync_dags(lab, fleet):
         assert f"published {sha} since 20" in line
         assert "pinned" not in line
     # Workers first.
-    assert ran.output.index("Sync or roll back the DAGs on the workers") < ran.output.index("Sync or roll back the DAGs on the schedulers")
+    places = [ran.output.index(f"DAGs on the {group}]") for group in ("workers", "schedulers")]
+    assert places == sorted(places)
 
 
 def test_check_mode_only_reports(lab, fleet, settled):

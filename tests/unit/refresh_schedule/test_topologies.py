@@ -67,7 +67,9 @@ def rendered(tmp_path_factory):
         "other": "{{ __refresh_schedule_other }}",
     }
     # As another node has it.
-    other = authorize["vars"]["__refresh_schedule_options"].replace("__refresh_schedule_loopback", "[]")
+    other = authorize["vars"]["__refresh_schedule_options"].replace(
+        "__refresh_schedule_loopback", "[]"
+    )
     play = {
         "hosts": "control",
         "gather_facts": False,
