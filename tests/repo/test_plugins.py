@@ -16,7 +16,7 @@ COLLECTION = "caspian.airflow"
 def filters_of(tree):
     """Return the filters that the files register."""
     names = set()
-    for path in tree.glob("filter_plugins/*.py"):
+    for path in tree.glob("plugins/filter/*.py"):
         module = importlib.import_module(
             f"ansible_collections.{COLLECTION}.plugins.filter.{path.stem}"
         )
@@ -58,5 +58,5 @@ def test_ansible_doc_shows(kind, repository):
 
 
 def test_no_documentation_is_left_of_a_removed_filter(repository):
-    documented = {path.stem for path in repository.glob("filter_plugins/*.yml")}
+    documented = {path.stem for path in repository.glob("plugins/filter/*.yml")}
     assert documented == filters_of(repository)

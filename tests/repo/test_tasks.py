@@ -67,7 +67,7 @@ def short_role_names(tree):
 
 def short_plugin_names(tree):
     """An installed collection finds its own plugins by their full names alone."""
-    names = [path.stem for path in tree.glob("filter_plugins/*.yml", "plugins/lookup/*.py")]
+    names = [path.stem for path in tree.glob("plugins/filter/*.yml", "plugins/lookup/*.py")]
     if not names:
         return []
     either = "|".join(map(re.escape, names))
@@ -208,7 +208,7 @@ CASES = [
     ),
     (
         short_plugin_names,
-        {"filter_plugins/mine.yml": "", "roles/x/templates/t.j2": "{{ a | mine }}"},
+        {"plugins/filter/mine.yml": "", "roles/x/templates/t.j2": "{{ a | mine }}"},
         "t.j2:1: mine is not",
     ),
     (
