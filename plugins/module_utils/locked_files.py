@@ -18,11 +18,15 @@ import pwd
 import re
 import secrets
 import stat
+from typing import Any
 
 # The group may read; nobody but the owner writes; others have nothing.
-WIDEST_MODE = 0o750
-# More files than these are not brought to the disk one by one.
-MANY = 64
+ALLOWED_MODE = 0o750
+# Of more files than these, the whole file system is brought to the disk at once.
+MAX_SINGLE_SYNCS = 64
+
+# Kind of change → (found, wanted).
+Changes = dict[str, tuple[str, str]]
 
 _ACL = "system.posix_acl_access"
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,7 +61,7 @@ def parse_mode(text: str) -> int:
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise LockedFileError(f"mode {text!r}: write it as a quoted octal number, such as '0400'")
     mode = int(text, 8)
-    if not mode or mode & ~WIDEST_MODE:
+    if not mode or mode & ~ALLOWED_MODE:
         raise LockedFileError(
             f"mode {text!r}: a secret grants nothing to others and no writing to its group"
             " (a number without quotes is read as a decimal one: write '0400')"
@@ -69,20 +73,22 @@ def accounts(owner: str, group: str | None) -> tuple[int, int]:
     """Look up owner and group by name or number; without a group it is the owner's own."""
     try:
         uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
-        gid = pwd.getpwuid(uid).pw_gid if group is None else None
+        gid = pwd.getpwuid(uid).pw_gid if group is None else _group_id(group)
     except KeyError:
         raise UnknownAccountError(f"there is no user {owner!r} on this host") from None
-    try:
-        if gid is None:
-            gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise UnknownAccountError(f"there is no group {group!r} on this host") from None
     if os.geteuid() not in (0, uid):
         raise LockedFileError(
             f"only root can give files to {owner!r}: run as root (become: true), or name the"
             " account that this runs as"
         )
     return uid, gid
+
+
+def _group_id(group: str) -> int:
+    try:
+        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise UnknownAccountError(f"there is no group {group!r} on this host") from None
 
 
 def attributes(owner: str, group: str | None, mode: int) -> Attributes:
@@ -141,18 +147,18 @@ def names(dir_fd: int) -> list[str]:
     return sorted(os.listdir(dir_fd))
 
 
-def read(name: str, dir_fd: int, most: int = -1) -> bytes:
+def read(name: str, dir_fd: int, max_bytes: int = -1) -> bytes:
     """Return the content of a regular file, at most so much; other things raise OSError."""
     descriptor = _open_file(name, dir_fd)
     if descriptor is None:
         raise OSError(errno.EINVAL, "not a regular file", name)
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(most)
+        return file.read(max_bytes)
 
 
 def differences(
     name: str, content: bytes, wanted: Attributes, dir_fd: int, links: int | None = 1
-) -> dict[str, tuple[str, str]]:
+) -> Changes:
     """Return what is wrong with an existing file: kind → (found, wanted), without contents.
 
     ``links`` is how many names the file may have, None for any number.
@@ -175,7 +181,7 @@ def differences(
     return wrong
 
 
-def attribute_differences(descriptor: int, wanted: Attributes) -> dict[str, tuple[str, str]]:
+def attribute_differences(descriptor: int, wanted: Attributes) -> Changes:
     """Return how owner, group, mode and access list of an open file differ."""
     found = os.fstat(descriptor)
     mode = stat.S_IMODE(found.st_mode)
@@ -228,7 +234,7 @@ def sync(name: str, dir_fd: int) -> None:
 
 def sync_all(files: list[str], dir_fd: int) -> None:
     """Bring files to the disk that were made since ``dir_fd`` was opened."""
-    if len(files) > MANY and sync_file_system(dir_fd):
+    if len(files) > MAX_SINGLE_SYNCS and sync_file_system(dir_fd):
         return
     for name in files:
         sync(name, dir_fd)
@@ -278,7 +284,7 @@ def leftovers(name: str, dir_fd: int) -> list[str]:
     return sorted(found for found in names(dir_fd) if pattern.fullmatch(found))
 
 
-def clear_leftovers(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple[str, str]]:
+def clear_leftovers(name: str, dir_fd: int, check_mode: bool) -> Changes:
     """Refuse what is no file; remove what a killed run has left; return kind → (found, wanted)."""
     found = status(name, dir_fd)
     if found is not None and not stat.S_ISREG(found.st_mode):
@@ -293,7 +299,7 @@ def clear_leftovers(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple
     return {"leftover": ("present", "absent")} if left else {}
 
 
-def remove(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple[str, str]]:
+def remove(name: str, dir_fd: int, check_mode: bool) -> Changes:
     """Remove a file that need not be there; return kind → (found, wanted)."""
     if status(name, dir_fd) is None:
         return {}
@@ -301,6 +307,16 @@ def remove(name: str, dir_fd: int, check_mode: bool) -> dict[str, tuple[str, str
         os.unlink(name, dir_fd=dir_fd)
         os.fsync(dir_fd)
     return {"removed": ("present", "absent")}
+
+
+def changes_diff(path: str, changes: Changes) -> dict[str, Any]:
+    """Return what Ansible shows of changes with --diff."""
+    return {
+        "before_header": path,
+        "after_header": path,
+        "before": {kind: found for kind, (found, _wanted) in changes.items()},
+        "after": {kind: wanted for kind, (_found, wanted) in changes.items()},
+    }
 
 
 def _open_file(name: str, dir_fd: int) -> int | None:

@@ -11,7 +11,8 @@ import types
 from pathlib import Path
 
 import pytest
-from ansible_collections.caspian.airflow.plugins.modules import credential_files
+from ansible_collections.caspian.airflow.plugins.module_utils.credential_plan import DesiredSet
+from ansible_collections.caspian.airflow.plugins.module_utils.credential_store import Store
 from credential_testing import (
     GROUP,
     NOBODY,
@@ -311,8 +312,8 @@ def test_swapped_after_the_comparison(place, deliver, victims):
     arguments = deliver.arguments
     wanted = {"A": credential("first"), "B": credential("new")}
     for swap in (Path.symlink_to, lambda path, target: os.link(target, path)):
-        store = credential_files.Store(arguments["path"], "0", arguments["group"])
-        plan = store.plan(credential_files.Wanted(wanted), store.open())
+        store = Store(arguments["path"], "0", arguments["group"])
+        plan = store.plan(DesiredSet(wanted), store.open())
         assert "A" in plan.unchanged
         path = place / "credentials/A.json"
         path.unlink()

@@ -444,7 +444,7 @@ def test_audit_of_thousands_of_names():
     marks = dict.fromkeys(names, "0123456789abcdef" * 4)
     kinds = {"added": names, "removed": ["OLD"]}
     lines = [*credential_status.log_lines("f" * 16, "me", "vault", kinds, marks)]
-    assert all(len(line) <= credential_status.LONGEST_LINE for line in lines)
+    assert all(len(line) <= credential_status.MAX_LINE_BYTES for line in lines)
     assert all(line.startswith(f'generation={"f" * 16} by="me" vault="vault" ') for line in lines)
     assert re.findall(r"NAME-\d+(?=:0123456789abcdef)", " ".join(lines)) == names
     assert lines[-1].endswith(" removed=OLD")
