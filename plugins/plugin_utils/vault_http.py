@@ -29,28 +29,29 @@ try:
 except ImportError:
     urllib3 = None
 
-# Of the server, or of a proxy between: another moment may do better.
+# The options of the doc fragment vault_http, which are arguments of VaultClient.
+OPTIONS = ("ca_path", "proxy", "timeout", "retries", "total_timeout")
+# Statuses of the server, or of a proxy in between, that may be others a moment later.
 RETRIED = frozenset({429, 500, 502, 503, 504})
-# Seconds between attempts double from the first of these to the second.
-BACKOFF = (0.25, 8.0)
-# A reply is held in memory.
-MAX_BODY = 64 * 1024 * 1024
+# Pauses between attempts double from the first of these to the second.
+MIN_PAUSE_SECONDS = 0.25
+MAX_PAUSE_SECONDS = 8.0
+# Replies are held in memory.
+MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class VaultHTTPError(AnsibleError):
     """A request that failed; `status` is the reply's, None if there was none."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
-        """Keep what callers may decide by."""
         super().__init__(message)
         self.status = status
 
 
 class Reply:
-    """A reply whose status the caller accepts."""
+    """A reply whose status the caller accepts; `what` is what messages call the request."""
 
     def __init__(self, what: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Hold a reply to the request that messages call `what`."""
         self.status = status
         self.headers = headers
         self._what = what
@@ -75,12 +76,12 @@ class _Failure(NamedTuple):
 
     problem: str
     status: int | None = None
-    # A later attempt may succeed.
+    # Whether a later attempt may succeed.
     passing: bool = False
-    # The server never saw the request, so that another attempt repeats nothing.
+    # Whether the server never saw the request, so that another attempt repeats nothing.
     unsent: bool = False
-    # Seconds that the server asks to wait.
-    wait: float = 0.0
+    # How long the server asks to wait.
+    wait_seconds: float = 0.0
 
 
 class VaultClient:
@@ -101,7 +102,6 @@ class VaultClient:
         total_timeout: float = 120.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare; nothing is sent yet."""
         if urllib3 is None:
             raise AnsibleError("The lookup needs urllib3 on the controller: install it with pip.")
         if timeout <= 0 or total_timeout <= 0 or retries < 0:
@@ -121,11 +121,9 @@ class VaultClient:
         self._pool = self._open(_trust(ca_path), proxy)
 
     def __enter__(self) -> VaultClient:
-        """Return the client; leaving closes its connections."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the connections."""
+    def __exit__(self, *_raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -174,7 +172,7 @@ class VaultClient:
             again = outcome.passing and (retry or outcome.unsent)
             if not again or attempt > self._retries:
                 raise VaultHTTPError(f"{what}: {outcome.problem}{tried}", outcome.status)
-            pause = max(outcome.wait, _backoff(attempt))
+            pause = max(outcome.wait_seconds, _backoff(attempt))
             if pause >= deadline - time.monotonic():
                 raise VaultHTTPError(
                     f"{what}: {outcome.problem}{tried}, and another attempt in {pause:.3g} s would"
@@ -241,8 +239,8 @@ class VaultClient:
                 while chunk := response.read1(65536):
                     chunks.append(chunk)
                     size += len(chunk)
-                    if size > MAX_BODY:
-                        return _Failure(f"the reply is larger than {MAX_BODY >> 20} MiB")
+                    if size > MAX_BODY_BYTES:
+                        return _Failure(f"the reply is larger than {MAX_BODY_BYTES >> 20} MiB")
                     if time.monotonic() - started > left:
                         return _Failure(f"the reply is too slow: {self._late()}")
                 content = b"".join(chunks)
@@ -345,7 +343,9 @@ def _trust(ca_path: str | None) -> ssl.SSLContext:
 def _status_failure(status: int, headers: Mapping[str, str]) -> _Failure:
     if 300 <= status < 400 and "Location" in headers:
         return _Failure(f"{_named(status)}: redirects are not followed, correct the URL", status)
-    return _Failure(_named(status), status, passing=status in RETRIED, wait=_wanted_pause(headers))
+    return _Failure(
+        _named(status), status, passing=status in RETRIED, wait_seconds=_wanted_pause(headers)
+    )
 
 
 def _named(status: int) -> str:
@@ -377,8 +377,8 @@ def _timestamp(value: str) -> float | None:
 
 def _backoff(attempt: int) -> float:
     """Return a pause that grows, with a random part, so that clients don't come back as one."""
-    first, longest = BACKOFF
-    return min(longest, first * 2 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    pause = min(MAX_PAUSE_SECONDS, MIN_PAUSE_SECONDS * 2.0 ** (attempt - 1))
+    return pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

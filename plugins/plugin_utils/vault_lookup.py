@@ -8,6 +8,7 @@ import os
 import stat
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +82,10 @@ class VaultLookup(LookupBase):
             said = [f"{name}: {reason}" for name, reason in reasons.items()][:MAX_WARNINGS]
             more = f"; and {len(reasons) - len(said)} more" if len(reasons) > len(said) else ""
             display.warning(f"{self.place()}: {'; '.join(said)}{more}")
+
+    def options(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the values of options by their names."""
+        return {name: self.get_option(name) for name in names}
 
     def secret(self, option: str) -> str | None:
         """Return the value of an option that may also be given as `<option>_file`.

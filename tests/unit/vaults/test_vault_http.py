@@ -234,7 +234,7 @@ def test_replies_that_are_not_json(text, content_type, named, fake, make_client)
 
 
 def test_replies_have_a_largest_size(fake, make_client, monkeypatch):
-    monkeypatch.setattr(vault_http, "MAX_BODY", 1 << 20)
+    monkeypatch.setattr(vault_http, "MAX_BODY_BYTES", 1 << 20)
     fake.reply = Answer("x" * (1 << 20))
     client = make_client()
     assert str(failure(ask, client)) == f"{place(fake)}the reply is larger than 1 MiB"
