@@ -16,9 +16,10 @@ from ansible_collections.caspian.airflow.plugins.module_utils import credential_
 
 Scalar = str | int | float | bool
 
-# Reading each line as YAML takes its time, for which all other names would wait.
-MAX_NOTES = 1 << 16
+# Each line is read as YAML, which takes its time, and all other names would wait.
+MAX_NOTES_CHARACTERS = 1 << 16
 
+_FROM_RECORDS = (*credential_format.FIELDS, credential_format.PROTECTED)
 _KEY = r"[A-Za-z_][A-Za-z0-9_.-]*"
 _WORD = re.compile(rf"""(?<!\S)({_KEY})=("[^"]*"|'[^']*'|\S+)(?!\S)""")
 _LINE = re.compile(rf"({_KEY}):(?:\s+(.*))?")
@@ -66,8 +67,10 @@ def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
 
     A text that is too long raises LookupError.
     """
-    if len(text) > MAX_NOTES:
-        raise LookupError(f"its description or notes have more than {MAX_NOTES} characters")
+    if len(text) > MAX_NOTES_CHARACTERS:
+        raise LookupError(
+            f"its description or notes have more than {MAX_NOTES_CHARACTERS} characters"
+        )
     metadata: dict[str, Scalar] = {}
     free = []
     for line in text.splitlines():
@@ -172,48 +175,41 @@ def expired(given: Mapping[str, Any]) -> str | None:
 
 
 def credential(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a record into the credential that is delivered; ValueError says why it can't be."""
+    """Return the credential that a record is delivered as; ValueError says why it can't be.
+
+    A record may come from any lookup, so this is where it is checked: its types before anything is
+    made of it, its values in the form that leaves the controller.
+    """
     if error := given.get("error"):
         raise ValueError(str(error))
-    for field in ("user", "pass", "host", "url", "description"):
-        if not isinstance(given.get(field), str | None):
-            raise ValueError(f"{field} is not a text")
-    metadata = given.get("metadata") or {}
-    if not isinstance(metadata, Mapping):
-        raise ValueError("metadata is not a mapping")
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, Scalar):
-            raise ValueError(f"metadata.{key} is not a text, number or truth value")
+    found = {field: given[field] for field in _FROM_RECORDS if given.get(field) is not None}
+    if isinstance(found.get("protected"), tuple):
+        found["protected"] = list(found["protected"])
+    if problem := credential_format.type_problem(found):
+        raise ValueError(problem)
     complete = record(
         "",
-        user=given.get("user"),
-        password=given.get("pass"),
-        host=given.get("host"),
-        url=given.get("url"),
-        description=given.get("description"),
-        metadata=metadata,
-        protected=_names(given.get("protected")),
+        user=found.get("user"),
+        password=found.get("pass"),
+        host=found.get("host"),
+        url=found.get("url"),
+        description=found.get("description"),
+        metadata=found.get("metadata"),
+        protected=found.get("protected"),
     )
     result = {field: complete[field] for field in credential_format.FIELDS}
     if complete["protected"] is not None:
-        result["protected"] = complete["protected"]
+        result["protected"] = [str(name) for name in complete["protected"]]
     try:
         json.dumps(result, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         # rax would refuse the file, which takes the place of a good one.
         raise ValueError("it has half a character in it (a surrogate without its other)") from None
-    if problem := credential_format.content_problem(result):
+    if problem := credential_format.field_problem(result) or credential_format.value_problem(
+        result
+    ):
         raise ValueError(problem)
     return result
-
-
-def _names(protected: Any) -> list[str] | None:
-    """Return what a record says is protected; a record that is not ours may say nothing."""
-    if protected is None:
-        return None
-    if not isinstance(protected, list | tuple) or not all(isinstance(n, str) for n in protected):
-        raise ValueError("protected is not a list of names")
-    return [str(name) for name in protected]
 
 
 def _utc(time: datetime.datetime | None) -> str | None:
