@@ -12,10 +12,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
-from ansible_collections.caspian.airflow.plugins.filter.credentials import (
-    credential_set,
+from ansible_collections.caspian.airflow.plugins.plugin_utils import (
+    credential_sources,
+    node_answers,
 )
-from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
 from ansible_collections.caspian.airflow.plugins.plugin_utils.pipelined import PipelinedAction
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
@@ -38,7 +38,7 @@ class ActionModule(PipelinedAction):
                 "`fetched` is not the name of a variable that credentials_fetch was registered in"
             ) from None
         host = task_vars["inventory_hostname"]
-        mine = credential_set(fetched, [host, *task_vars["group_names"]])
+        mine = credential_sources.for_host(fetched, [host, *task_vars["group_names"]])
         # A host that a list which is not empty leaves out is meant to have nothing.
         if fetched["declared"]:
             arguments["allow_empty"] = True

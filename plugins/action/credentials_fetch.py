@@ -18,14 +18,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.caspian.airflow.plugins.filter.credentials import (
-    credential_source_problems,
-    delivered,
-    normalised,
-    received,
+from ansible_collections.caspian.airflow.plugins.plugin_utils import (
+    credential_sources,
+    node_answers,
+    node_facts,
+    record_mapping,
 )
-from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
-from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers, node_facts
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 
@@ -40,14 +38,12 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return what was fetched as one JSON text, which no template looks into."""
         result = super().run(tmp, task_vars)
-        try:
-            node_facts.refuse_injected_facts()
-        except node_facts.FactError as error:
-            raise AnsibleActionFail(f"Nothing was changed: {error}") from None
+        if problem := node_facts.injection_problem():
+            raise AnsibleActionFail(f"Nothing was changed: {problem}")
         variables = task_vars or {}
         # Validating would copy each of thousands of texts, and so would handing them back to the
         # process that forked this one.
-        sources = self._task.args.pop("sources", None)
+        declared = self._task.args.pop("sources", None)
         _, options = self.validate_argument_spec(
             {
                 "only": {"type": "raw", "default": []},
@@ -58,22 +54,24 @@ class ActionModule(ActionBase):
         )
         only = options["only"]
         groups = variables["groups"]
-        if problems := credential_source_problems(sources, [*groups, *groups["all"]], only):
-            lines = "".join(f"\n- {problem}" for problem in problems)
+        try:
+            sources = credential_sources.parse(declared, [*groups, *groups["all"]], only)
+        except credential_sources.SourcesError as error:
+            lines = "".join(f"\n- {problem}" for problem in error.problems)
             raise AnsibleActionFail(
                 "Nothing was changed, since credentials_sources has to be put right first:" + lines
-            )
+            ) from None
         hosts = variables["ansible_play_hosts_all"]
         groups_of = [variables["hostvars"][host]["group_names"] for host in hosts]
         places = {*hosts, *itertools.chain.from_iterable(groups_of)}
-        wanted = received(normalised(sources), places)
-        records = dict.fromkeys(source["record"] for source in received(wanted, places, only))
+        wanted = credential_sources.for_places(sources, places)
+        asked = credential_sources.for_places(wanted, places, only)
+        names = list(dict.fromkeys(source["record"] for source in asked))
         result["started_at"] = _now()
-        found = self._ask(list(records), options, variables) if records else []
-        fetched = delivered(found, wanted, only)
-        fetched["declared"] = len(sources)
-        fetched["by"] = f"{getpass.getuser()}@{os.uname().nodename}"
-        result["fetched"] = json.dumps(fetched)
+        records = self._ask(names, options, variables) if names else []
+        fetched = credential_sources.resolve(records, wanted, only)
+        about = {"declared": len(sources), "by": f"{getpass.getuser()}@{os.uname().nodename}"}
+        result["fetched"] = json.dumps({**fetched, **about})
         if fetched["warnings"]:
             result["records_warned_of"] = fetched["warnings"]
         # Of a result that holds secrets, and of no other: a reason why nothing came is shown.
@@ -101,7 +99,9 @@ class ActionModule(ActionBase):
         try:
             if mapping:
                 return _mapped(ask, names, mapping)
-            return list(ask(names, **{"missing": "report"}))
+            return list(ask(names, missing="report"))
+        except record_mapping.MappingError as error:
+            reason = f"credentials_vault_mapping: {error}"
         except AnsibleError as error:
             reason = error.message
         except Exception as error:
@@ -127,7 +127,7 @@ def _mapped(ask: Any, names: list[str], mapping: Mapping[str, Any]) -> list[dict
         raise AnsibleActionFail(reasons[names[0]])
     return [
         record | {"error": reasons[record["name"]]} if record["name"] in reasons else record
-        for record in vault_records(results, names, mapping)
+        for record in record_mapping.map_records(results, names, mapping)
     ]
 
 

@@ -8,55 +8,16 @@ Facts are those that node_facts has checked.
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# A name whose last label is a number would be taken for an IPv4 address.
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
-NAME = re.compile(rf"(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\.?\Z){_LABEL}(\.{_LABEL})*\.?")
-LOOPBACK_NAME = re.compile(r"(?i)(.*\.)?localhost\.?")
-
-
-def parse(text: str) -> Address | None:
-    """Return an address, None for what is none."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def address_problem(given: Any) -> str | None:
-    """Return why other nodes cannot reach a node by this name or address, None where they can."""
-    text = str(given)
-    address = parse(text)
-    if address is None:
-        if text.startswith("[") and parse(text.strip("[]")):
-            return "is an address in brackets: write it without them"
-        if not NAME.fullmatch(text):
-            return "is neither a name nor an address; ansible_port takes a port other than 22"
-        return None
-    # No other node has the zone, nor have URLs and the files of ssh and PostgreSQL any.
-    if isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or address.scope_id):
-        return (
-            "is link-local, which is an address together with a zone of one machine alone: give the"
-            " node a global address or a unique local one (fd00::/8)"
-        )
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        return f"is an IPv4 address within IPv6: write it as {address.ipv4_mapped}"
-    if address.is_unspecified or address.is_multicast:
-        return "is not the address of one node"
-    return None
-
-
-def is_loopback(given: Any) -> bool:
-    """Tell whether each machine finds itself by this name or address."""
-    address = parse(str(given))
-    return address.is_loopback if address else bool(LOOPBACK_NAME.fullmatch(str(given)))
+from ansible_collections.caspian.airflow.plugins.plugin_utils.addresses import (
+    address_problem,
+    addresses_of,
+    main_address,
+    parse,
+)
 
 
 def checked(given: Any, name: str) -> str:
@@ -79,26 +40,6 @@ def known_host(given: Any, port: Any = 22) -> str:
     """
     host = checked(given, "known_host")
     return host if int(port) == 22 else f"[{host}]:{int(port)}"
-
-
-def addresses_of(facts: Mapping[str, Any]) -> list[Address]:
-    """Return the addresses of a host that others can reach, in the facts' order."""
-    given = [*facts.get("all_ipv4_addresses", ()), *facts.get("all_ipv6_addresses", ())]
-    found = [parse(str(text)) for text in given]
-    return [
-        address
-        for address in found
-        if address and not address.is_loopback and not address_problem(address)
-    ]
-
-
-def main_address(facts: Mapping[str, Any], version: int) -> Address | None:
-    """Return the address of a host's default route, or else the only one of that version of IP."""
-    default = parse(str((facts.get(f"default_ipv{version}") or {}).get("address", "")))
-    if default and not address_problem(default):
-        return default
-    others = [address for address in addresses_of(facts) if address.version == version]
-    return others[0] if len(others) == 1 else None
 
 
 def own_addresses(facts: Mapping[str, Any], known_as: Any) -> list[str]:
@@ -148,6 +89,18 @@ def source_addresses(facts: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(address) for address in addresses_of(facts)))
 
 
+def networks(given: Sequence[str]) -> list[str]:
+    """Return networks in their canonical notation."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise AnsibleFilterError("networks: give it a list of networks such as 10.0.0.0/24")
+    try:
+        return [str(ipaddress.ip_network(network)) for network in given]
+    except ValueError as error:
+        raise AnsibleFilterError(
+            f"networks: {error}; write it like 10.0.0.0/24 or 2001:db8::/64"
+        ) from None
+
+
 class FilterModule:
     """The filters of this file."""
 
@@ -155,6 +108,7 @@ class FilterModule:
         """Return name → function."""
         return {
             "known_host": known_host,
+            "networks": networks,
             "own_addresses": own_addresses,
             "own_networks": own_networks,
             "source_addresses": source_addresses,

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_facts as facts_of
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
-# A line of ssh-keygen: the type, the key, and a comment that is the name of the account.
+# A line of ssh-keygen has the type, the key, and a comment that names the account.
 _PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}( [A-Za-z0-9._@-]{1,255})?", re.ASCII)
-_MAX_SHOWN_CHARACTERS = 40
 
 
 def node_facts(facts: Any) -> dict[str, Any]:
@@ -23,10 +22,11 @@ def node_facts(facts: Any) -> dict[str, Any]:
     Raises AnsibleFilterError, which names the fact, where one has another, and where Ansible's
     settings make variables of facts.
     """
+    if problem := facts_of.injection_problem():
+        raise AnsibleFilterError(f"node_facts: {problem}")
     try:
-        facts_of.refuse_injected_facts()
         return facts_of.checked(facts)
-    except facts_of.FactError as error:
+    except node_answers.AnswerError as error:
         raise AnsibleFilterError(f"node_facts: {error}") from None
 
 
@@ -36,8 +36,9 @@ def public_key(line: Any) -> str:
     Raises AnsibleFilterError where it is anything else.
     """
     if not isinstance(line, str) or not _PUBLIC_KEY.fullmatch(line):
-        shown = one_line(text_of(line), _MAX_SHOWN_CHARACTERS)
-        raise AnsibleFilterError(f"public_key: not one line with an ed25519 public key: {shown}")
+        raise AnsibleFilterError(
+            f"public_key: not one line with an ed25519 public key: {node_answers.quoted(line)}"
+        )
     return str(line)
 
 

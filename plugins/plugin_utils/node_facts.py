@@ -16,14 +16,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible import constants
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
+from ansible_collections.caspian.airflow.plugins.plugin_utils.node_answers import (
+    AnswerError,
+    quoted,
+)
 
 # RFC 8709: an ed25519 key is its type and 32 bytes, each after its length in four bytes.
 _ED25519 = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 _ED25519_BYTES = len(_ED25519) + 32
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
-# So much of a value that has a wrong form is shown.
-_MAX_SHOWN_CHARACTERS = 40
 # More addresses than a node has.
 _MAX_ADDRESSES = 1000
 
@@ -35,24 +36,19 @@ INJECTED = (
 )
 
 
-class FactError(ValueError):
-    """A fact of a node has not the form that it must have."""
-
-
-def refuse_injected_facts() -> None:
-    """Raise FactError where Ansible's settings make variables of facts."""
-    if constants.config.get_config_value("INJECT_FACTS_AS_VARS"):
-        raise FactError(INJECTED)
+def injection_problem() -> str | None:
+    """Return why no facts may be used, None unless Ansible's settings make variables of them."""
+    return INJECTED if constants.config.get_config_value("INJECT_FACTS_AS_VARS") else None
 
 
 def checked(facts: Any) -> dict[str, Any]:
     """Return those of a node's facts that this collection uses.
 
     Takes Ansible's variable ``ansible_facts``. What a node does not say is left out. Raises
-    FactError, which names the fact, where one has not the form that it must have.
+    AnswerError, which names the fact, where one has not the form that it must have.
     """
     if not isinstance(facts, Mapping):
-        raise FactError("its facts are not a mapping")
+        raise AnswerError("its facts are not a mapping")
     found = _mapping("", facts, _FACTS)
     # Not as Ansible has them, which is by names that a node chooses.
     networks = _networks(facts)
@@ -62,20 +58,19 @@ def checked(facts: Any) -> dict[str, Any]:
 def measured(answer: Any) -> list[float]:
     """Return the clock at the question, the node's clock, and the MB of its disk and memory.
 
-    Takes what the preflight's measurement printed on a node. Raises FactError where that is not
+    Takes what the preflight's measurement printed on a node. Raises AnswerError where that is not
     four numbers.
     """
     words = answer.split() if isinstance(answer, str) else []
     if len(words) == 4 and all(_NUMBER.fullmatch(word) for word in words):
         return [float(word) for word in words]
-    shown = one_line(text_of(answer), _MAX_SHOWN_CHARACTERS)
-    raise FactError(f"its clock, disk and memory are not four numbers: {shown}")
+    raise AnswerError(f"its clock, disk and memory are not four numbers: {quoted(answer)}")
 
 
 def _mapping(path: str, value: Any, forms: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a mapping has of the keys of ``forms``, each checked."""
     if not isinstance(value, Mapping):
-        raise FactError(f"the fact {path} is not a mapping")
+        raise AnswerError(f"the fact {path} is not a mapping")
     found = {}
     for key, form in forms.items():
         if key not in value:
@@ -87,8 +82,9 @@ def _mapping(path: str, value: Any, forms: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found[key] = form(value[key])
         except ValueError:
-            shown = one_line(text_of(value[key]), _MAX_SHOWN_CHARACTERS)
-            raise FactError(f"the fact {name} has a form that it can not have: {shown}") from None
+            raise AnswerError(
+                f"the fact {name} has a form that it can not have: {quoted(value[key])}"
+            ) from None
     return found
 
 

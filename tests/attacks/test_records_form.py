@@ -5,10 +5,6 @@ import struct
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.caspian.airflow.plugins.filter.credentials import (
-    credential_set,
-    credentials_from_records,
-)
 from ansible_collections.caspian.airflow.plugins.filter.vaults import vault_records
 from ansible_collections.caspian.airflow.plugins.module_utils import credential_format
 from ansible_collections.caspian.airflow.plugins.plugin_utils import (
@@ -16,13 +12,18 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     records,
     refresh_report,
 )
+from ansible_collections.caspian.airflow.plugins.plugin_utils.credential_sources import (
+    for_host,
+    parse,
+    resolve,
+)
 
 ESC = "\x1b]0;s3cr3t\x07"
 GOOD = {"name": "A", "user": "u", "pass": "p", "host": "h", "url": "", "description": ""}
 
 
 def delivered(**changes):
-    return credentials_from_records([{**GOOD, "metadata": {}, **changes}], ["A"])
+    return resolve([{**GOOD, "metadata": {}, **changes}], parse(["A"]))
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -57,7 +58,7 @@ def test_record_that_is_refused(changes, message):
 
 def test_record_that_comes_twice():
     """A second one of the same name does not take the first one's place."""
-    found = credentials_from_records([{**GOOD}, {**GOOD, "pass": "other"}], ["A"])
+    found = resolve([{**GOOD}, {**GOOD, "pass": "other"}], parse(["A"]))
     assert found["credentials"] == {}
     assert found["problems"] == {"A": "the vault lookup returned several records of this name"}
 
@@ -87,7 +88,7 @@ def test_module_refuses_what_the_controller_would(field):
 def test_mark_travels_into_the_file(protected):
     """Once: the same record makes the same bytes."""
     found = delivered(metadata={"k": "v"}, protected=[*protected, "metadata.gone"])
-    credential = credential_set(found, ["airflow"])["credentials"]["A"]
+    credential = for_host(found, ["airflow"])["credentials"]["A"]
     assert credential["protected"] == sorted(protected)
     assert credential_format.content_problem(credential) is None
     content = credential_format.encode(credential)
@@ -121,7 +122,7 @@ def test_lookup_that_knows_no_mark(mapping, protected):
     """All of its metadata counts as protected unless the mapping says what is."""
     (record,) = vault_records([RESULT], ["A"], {**MAPPING, **mapping})
     assert record["protected"] == protected
-    credential = credentials_from_records([record], ["A"])["credentials"]["A"]
+    credential = resolve([record], parse(["A"]))["credentials"]["A"]
     assert credential.get("protected") == protected
 
 

@@ -65,7 +65,7 @@ def test_every_role_is_documented(cluster, installed, role):
         (
             "filter",
             [
-                "credential_sources",
+                "credential_sources_for",
                 "health_problems",
                 "networks",
                 "preflight_problems",

@@ -1,27 +1,29 @@
 """From the declared sources and the vault's records to what one node receives."""
 
 import pytest
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter.credentials import (
     FilterModule,
-    credential_set,
-    credential_source_problems,
-    credential_sources,
     credential_sources_for,
-    credentials_from_records,
+)
+from ansible_collections.caspian.airflow.plugins.plugin_utils.credential_sources import (
+    for_host,
+    parse,
+    problems_of,
+    resolve,
 )
 
 SOURCES = ["A", {"name": "B", "record": "Group/B"}, {"name": "C", "hosts": ["worker", "node1"]}]
 
 
-def test_credential_sources():
+def test_parse():
     expected = [
         {"name": "A", "record": "A", "hosts": ["airflow"]},
         {"name": "B", "record": "Group/B", "hosts": ["airflow"]},
         {"name": "C", "record": "C", "hosts": ["worker", "node1"]},
     ]
-    assert credential_sources(SOURCES) == expected
-    assert credential_sources(expected) == expected
+    assert parse(SOURCES) == expected
+    assert parse(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,27 +59,27 @@ def test_credential_sources():
         ([{"name": "A", "hosts": ["all", "node1"]}], []),
     ],
 )
-def test_credential_source_problems(sources, problems):
-    assert credential_source_problems(sources, ["worker", "node1"]) == problems
+def test_problems_of(sources, problems):
+    assert problems_of(sources, ["worker", "node1"]) == problems
 
 
 @pytest.mark.parametrize(
     "name", ["../etc/passwd", "a/b", ".x", "-x", "", "a b", "a\n", "é", "x" * 129]
 )
 def test_unsafe_names(name):
-    (problem,) = credential_source_problems([name])
+    (problem,) = problems_of([name])
     assert problem.startswith("entry 1: the name ")
 
 
 def test_hosts_go_unchecked_without_places():
-    assert credential_source_problems([{"name": "A", "hosts": ["anything"]}]) == []
+    assert problems_of([{"name": "A", "hosts": ["anything"]}]) == []
 
 
 def test_an_error_names_the_filter_and_all_problems():
     with pytest.raises(AnsibleFilterError) as raised:
-        credential_sources(["A", "A", "../B"])
+        credential_sources_for(["A", "A", "../B"], ["airflow"])
     assert str(raised.value).startswith(
-        "credential_sources: A: declared more than once; entry 3: the name '../B' is not a safe"
+        "credential_sources_for: A: declared more than once; entry 3: the name '../B' is not a safe"
     )
 
 
@@ -118,7 +120,7 @@ def test_credential_sources_for(places, only, names):
 )
 def test_only_declared_sources_can_be_delivered_alone(only, problems):
     sources = [*SOURCES, "EBI-DEV-01"]
-    assert credential_source_problems(sources, ["worker", "node1"], only) == problems
+    assert problems_of(sources, ["worker", "node1"], only) == problems
 
 
 def test_credential_sources_for_a_text():
@@ -130,15 +132,15 @@ def record(name, **changes):
     return {"name": name, "user": "u", "pass": "p", "host": "h", **changes}
 
 
-def test_credentials_from_records():
-    result = credentials_from_records(
+def test_resolve():
+    result = resolve(
         [
             record("A"),
             record("Group/B", **{"pass": ""}),
             {"name": "C", "error": "no entry has this title or path"},
             record("nobody asked"),
         ],
-        [*SOURCES, "D", {"name": "A2", "record": "A"}],
+        parse([*SOURCES, "D", {"name": "A2", "record": "A"}]),
     )
     assert list(result["credentials"]) == ["A", "A2"]
     assert result["credentials"]["A"]["host"] == "h"
@@ -151,18 +153,18 @@ def test_credentials_from_records():
     assert result["hosts"]["C"] == ["worker", "node1"]
 
 
-def test_credential_set():
+def test_for_host():
     """A host gets its own out of what all hosts receive, and keeps what was not asked for."""
-    everything = credentials_from_records(
-        [record("A"), record("C")], [*SOURCES, "D", {"name": "E", "hosts": ["control"]}]
+    everything = resolve(
+        [record("A"), record("C")], parse([*SOURCES, "D", {"name": "E", "hosts": ["control"]}])
     )
-    here = credential_set(everything, ["worker2", "airflow", "worker"])
+    here = for_host(everything, ["worker2", "airflow", "worker"])
     assert list(here["credentials"]) == ["A", "C"]
     assert list(here["problems"]) == ["B", "D"]
     assert here["keep"] == []
-    assert credential_set(everything, ["control"])["problems"].keys() == {"E"}
-    one = credentials_from_records([record("A")], [*SOURCES, "D"], "A")
-    assert credential_set(one, ["airflow"]) == {
+    assert for_host(everything, ["control"])["problems"].keys() == {"E"}
+    one = resolve([record("A")], parse([*SOURCES, "D"]), "A")
+    assert for_host(one, ["airflow"]) == {
         "credentials": one["credentials"],
         "problems": {},
         "keep": ["B", "D"],
@@ -179,20 +181,11 @@ def test_credential_set():
         ([{"password": "s3cret"}], "the vault lookup returned something else than records"),
     ],
 )
-def test_credentials_from_anything_else(records, message):
-    with pytest.raises(AnsibleFilterError, match=f"credentials_from_records: {message}") as raised:
-        credentials_from_records(records, SOURCES)
+def test_resolve_anything_else(records, message):
+    with pytest.raises(AnsibleError, match=message) as raised:
+        resolve(records, parse(SOURCES))
     assert "s3cret" not in str(raised.value)
 
 
 def test_filters_by_name():
-    assert FilterModule().filters() == {
-        function.__name__: function
-        for function in (
-            credential_source_problems,
-            credential_sources,
-            credential_sources_for,
-            credential_set,
-            credentials_from_records,
-        )
-    }
+    assert FilterModule().filters() == {"credential_sources_for": credential_sources_for}

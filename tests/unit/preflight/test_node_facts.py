@@ -5,7 +5,7 @@
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter import node_facts as filters
-from ansible_collections.caspian.airflow.plugins.plugin_utils import node_facts
+from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers, node_facts
 
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIK6yDkCDdOEi8YtYjGWwhvZ9ahVzjNrDCwvHvLYQGZf"
 # As the module setup returns them on Debian 12.
@@ -115,7 +115,7 @@ def test_another_form_is_refused_by_the_name_of_the_fact(path, value):
     facts = value
     for key in reversed(path.split(".")):
         facts = {key: facts}
-    with pytest.raises(node_facts.FactError) as caught:
+    with pytest.raises(node_answers.AnswerError) as caught:
         node_facts.checked(facts)
     message = str(caught.value)
     assert f"the fact {path} " in message
@@ -125,7 +125,7 @@ def test_another_form_is_refused_by_the_name_of_the_fact(path, value):
 
 @pytest.mark.parametrize("facts", [None, [], "facts", 5])
 def test_facts_are_a_mapping(facts):
-    with pytest.raises(node_facts.FactError, match="its facts are not a mapping"):
+    with pytest.raises(node_answers.AnswerError, match="its facts are not a mapping"):
         node_facts.checked(facts)
 
 
@@ -171,5 +171,5 @@ def test_a_measurement_is_four_numbers():
     ["", None, ["1", "2", "3", "4"], "1 2 3", "1 2 3 4 5", "nan 1 2 3", "1 2 3 1e9", "-1 2 3 4"],
 )
 def test_any_other_measurement_is_refused(answer):
-    with pytest.raises(node_facts.FactError, match="are not four numbers: "):
+    with pytest.raises(node_answers.AnswerError, match="are not four numbers: "):
         node_facts.measured(answer)

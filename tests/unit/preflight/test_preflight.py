@@ -4,7 +4,9 @@
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.caspian.airflow.plugins.filter import preflight
+from ansible_collections.caspian.airflow.plugins.filter import addresses
+from ansible_collections.caspian.airflow.plugins.filter import preflight as filters
+from ansible_collections.caspian.airflow.plugins.plugin_utils import preflight
 
 GROUPS = {
     "all": ["s1", "w1"],
@@ -49,7 +51,7 @@ def host(measured="0.4 30000 4000", facts=None, **variables):
 def problems(groups=None, hosts=("s1", "w1"), **variables):
     """Return the problems of a good cluster with some variables set on all its hosts."""
     hostvars = {name: host(**variables) for name in ("s1", "w1")}
-    return preflight.preflight_problems(hostvars, {**GROUPS, **(groups or {})}, list(hosts), NOW)
+    return preflight.problems_of(hostvars, {**GROUPS, **(groups or {})}, list(hosts), NOW)
 
 
 def test_a_good_cluster_has_no_problems():
@@ -104,7 +106,7 @@ def test_the_inventory_as_a_whole(groups, variables, expected):
 
 def test_a_group_that_the_inventory_does_not_have_is_empty():
     groups = {name: GROUPS[name] for name in ("all", "scheduler", "worker", "metadata_db")}
-    found = preflight.preflight_problems({"s1": host(), "w1": host()}, groups, ["s1", "w1"], NOW)
+    found = preflight.problems_of({"s1": host(), "w1": host()}, groups, ["s1", "w1"], NOW)
     assert found == [
         "the group broker is empty: give it a host, or set airflow_external_broker_url"
     ]
@@ -220,7 +222,7 @@ def test_a_repository_url_without_a_password(url):
 )
 def test_one_host(variables, expected):
     hostvars = {"s1": host(), "w1": host(**variables)}
-    assert preflight.preflight_problems(hostvars, GROUPS, ["s1", "w1"], NOW) == [expected]
+    assert preflight.problems_of(hostvars, GROUPS, ["s1", "w1"], NOW) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_a_slow_answer_is_not_a_wrong_clock(skew, count):
     # Asked 20 s ago: the clock was read somewhere in between.
     measured = stdout(f"{skew} 30000 4000", asked=NOW - 20)
     hostvars = {"s1": host(), "w1": host(__preflight_measured={"stdout": measured, "rc": 0})}
-    assert len(preflight.preflight_problems(hostvars, GROUPS, ["s1", "w1"], NOW)) == count
+    assert len(preflight.problems_of(hostvars, GROUPS, ["s1", "w1"], NOW)) == count
 
 
 def test_all_problems_at_once_and_the_same_one_only_once():
@@ -276,7 +278,7 @@ def test_all_problems_at_once_and_the_same_one_only_once():
 
 def test_a_limited_run_examines_its_hosts_alone():
     hostvars = {"s1": {}, "w1": host(measured="0 1 4000")}
-    assert preflight.preflight_problems(hostvars, GROUPS, ["w1"], NOW) == [
+    assert preflight.problems_of(hostvars, GROUPS, ["w1"], NOW) == [
         "w1: / has 1 MB free, less than preflight_disk_mb (2048)"
     ]
 
@@ -301,12 +303,12 @@ def test_reason(message, expected):
 @pytest.mark.parametrize("hostvars", [None, "s1", ["s1"]])
 def test_preflight_problems_names_itself(hostvars):
     with pytest.raises(AnsibleFilterError, match=r"^preflight_problems: give it hostvars"):
-        preflight.preflight_problems(hostvars, GROUPS, ["s1"], NOW)
+        filters.preflight_problems(hostvars, GROUPS, ["s1"], NOW)
 
 
 def test_networks():
     given = ["10.0.0.0/24", "2001:DB8:0::/64", "10.1.2.3"]
-    assert preflight.networks(given) == ["10.0.0.0/24", "2001:db8::/64", "10.1.2.3/32"]
+    assert addresses.networks(given) == ["10.0.0.0/24", "2001:db8::/64", "10.1.2.3/32"]
 
 
 @pytest.mark.parametrize(
@@ -321,19 +323,19 @@ def test_networks():
 )
 def test_networks_names_what_is_wrong(given, message):
     with pytest.raises(AnsibleFilterError) as error:
-        preflight.networks(given)
+        addresses.networks(given)
     assert message in str(error.value)
 
 
 def test_the_filters_are_the_documented_ones():
-    assert set(preflight.FilterModule().filters()) == {"networks", "preflight_problems"}
+    assert set(filters.FilterModule().filters()) == {"preflight_problems"}
 
 
 def topology(hosts, **groups):
     """Return the problems of a cluster of these hosts: name → variables that differ."""
     hostvars = {name: host(**variables) for name, variables in hosts.items()}
     all_groups = {**GROUPS, "all": [*hosts], **groups}
-    return preflight.preflight_problems(hostvars, all_groups, [*hosts], NOW)
+    return preflight.problems_of(hostvars, all_groups, [*hosts], NOW)
 
 
 def at(address, *own):
