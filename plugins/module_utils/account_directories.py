@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import (
     Attributes,
+    Changes,
     LockedFileError,
     MissingDirectoryError,
     names,
@@ -34,8 +35,6 @@ _LEAF = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = 0o022
 # What a new file system has in it.
 _LOST = "lost+found"
-
-Changes = dict[str, tuple[str, str]]
 
 
 def parse_mode(text: str) -> int:

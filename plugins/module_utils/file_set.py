@@ -21,6 +21,7 @@ from ansible_collections.caspian.airflow.plugins.module_utils import (
 )
 from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import (
     Attributes,
+    Changes,
     LockedFileError,
 )
 
@@ -28,8 +29,6 @@ from ansible_collections.caspian.airflow.plugins.module_utils.locked_files impor
 MAX_VALIDATION_SECONDS = 60
 MAX_QUOTED_CHARACTERS = 500
 
-# Kind of change → (found, wanted).
-Changes = dict[str, tuple[str, str]]
 CREATED: Changes = {"created": ("absent", "present")}
 
 
@@ -66,10 +65,7 @@ class Entry:
             raise LockedFileError("a secret is shown to no other program: leave out validate")
         if validate and not any("%s" in word for word in validate):
             raise LockedFileError("validate has no %s, which stands for the new file")
-        try:
-            data = (content or "").encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise LockedFileError("content is no valid Unicode text") from None
+        data = locked_files.encode(content or "")
         return cls(path, state, given["owner"], given["group"], bits, data, secret, validate)
 
 
@@ -174,8 +170,7 @@ class FileSet:
         except locked_files.MissingDirectoryError:
             return
         try:
-            _, name = locked_files.split_path(entry.path)
-            self._note(entry, locked_files.clear_leftovers(name, directory, self.check_mode))
+            _directory, name = locked_files.split_path(entry.path)
             self._note(entry, locked_files.remove(name, directory, self.check_mode))
         finally:
             os.close(directory)
@@ -183,7 +178,7 @@ class FileSet:
 
 def open_parent(entry: Entry) -> int:
     """Open the directory of an entry: a secret's through no link, another's through root's."""
-    directory, _ = locked_files.split_path(entry.path)
+    directory, _name = locked_files.split_path(entry.path)
     opened = locked_files if entry.secret else account_directories
     return opened.open_directory(directory)
 
@@ -213,7 +208,7 @@ class _Staged:
         if self.entry.validate:
             validate(self.entry.validate, f"{self._parent}/{self._temporary}")
 
-    def publish(self, _: Entry) -> None:
+    def publish(self, _entry: Entry) -> None:
         """Put the new file in the place of the old one."""
         if self._temporary:
             locked_files.publish(self._temporary, self.name, self.directory)

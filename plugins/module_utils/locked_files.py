@@ -96,6 +96,14 @@ def attributes(owner: str, group: str | None, mode: int) -> Attributes:
     return Attributes(*accounts(owner, group), mode)
 
 
+def encode(content: str) -> bytes:
+    """Return the bytes of a content that Ansible has decoded."""
+    try:
+        return content.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise LockedFileError("content is no valid Unicode text") from None
+
+
 def split_path(path: str) -> tuple[str, str]:
     """Split an absolute path into its directory and its last name."""
     parts = path.split("/")[1:]
@@ -300,13 +308,14 @@ def clear_leftovers(name: str, dir_fd: int, check_mode: bool) -> Changes:
 
 
 def remove(name: str, dir_fd: int, check_mode: bool) -> Changes:
-    """Remove a file that need not be there; return kind → (found, wanted)."""
+    """Remove a file that need not be there, and its leftovers; return kind → (found, wanted)."""
+    changes = clear_leftovers(name, dir_fd, check_mode)
     if status(name, dir_fd) is None:
-        return {}
+        return changes
     if not check_mode:
         os.unlink(name, dir_fd=dir_fd)
         os.fsync(dir_fd)
-    return {"removed": ("present", "absent")}
+    return {**changes, "removed": ("present", "absent")}
 
 
 def changes_diff(path: str, changes: Changes) -> dict[str, Any]:

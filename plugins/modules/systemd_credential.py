@@ -109,107 +109,45 @@ reason:
 import dataclasses
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 
 from ansible.module_utils.common.validation import check_type_str
 from ansible_collections.caspian.airflow.plugins.module_utils import locked_files
+from ansible_collections.caspian.airflow.plugins.module_utils.locked_files import (
+    Attributes,
+    Changes,
+    LockedFileError,
+    MissingDirectoryError,
+)
 from ansible_collections.caspian.airflow.plugins.module_utils.secret_module import SecretModule
+from ansible_collections.caspian.airflow.plugins.module_utils.systemd_creds import (
+    Creds,
+    StuckError,
+    UnableError,
+)
 
 # systemd's CREDENTIAL_SIZE_MAX, and more than what becomes of that much by encryption and base64.
-LARGEST_CONTENT = 1024 * 1024
-LARGEST_FILE = 2 * LARGEST_CONTENT
-# A TPM may take seconds; one that takes longer than this hangs.
-TIMEOUT = 60
-WANTED = locked_files.Attributes(0, 0, 0o400)
-# What systemd takes, without what means something else in the unit's line: space, %, quotes.
+MAX_CONTENT_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 2 * MAX_CONTENT_BYTES
+WANTED = Attributes(0, 0, 0o400)
+# systemd takes others too, but space, % and quotes mean something else in the unit's line.
 NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._@+-]{1,255}")
-# How a file begins that was encrypted with the key that everybody has (--with-key=null).
-NULL_KEY = b"BYRp2vb1QySABUnaD46i"
-HOST_KEY_VARIABLE = "SYSTEMD_CREDENTIAL_SECRET"
-HOST_KEY = "/var/lib/systemd/credential.secret"
-
-
-class UnableError(Exception):
-    """This host can't encrypt; the message says why."""
-
-
-class StuckError(locked_files.LockedFileError):
-    """systemd-creds does not end."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Creds:
-    """The command systemd-creds for the credential of one name."""
-
-    name: str
-    # The file with the host's key, "" for the one that units are started with.
-    host_key: str = ""
-
-    def encrypt(self, content: bytes, key: str = "auto") -> bytes:
-        """Return what the file is to hold, once it is sure that it can be decrypted."""
-        done = self._run("encrypt", f"--with-key={key}", data=content)
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
-            raise UnableError(f"`systemd-creds encrypt` ended with {done.returncode}: {said}")
-        if self.decrypt(done.stdout) != content:
-            raise UnableError("`systemd-creds decrypt` does not give back what it has encrypted")
-        return done.stdout
-
-    def decrypt(self, data: bytes) -> bytes | None:
-        """Return the secret, None when this host does not open it under this name."""
-        if data.startswith(NULL_KEY):
-            return None
-        try:
-            done = self._run("decrypt", data=data)
-        except UnableError:
-            return None
-        return None if done.returncode else done.stdout
-
-    def _run(self, verb: str, *options: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
-        """Run it from standard input to standard output: secrets are in no argument or file."""
-        program = shutil.which("systemd-creds")
-        if program is None:
-            raise UnableError(
-                "there is no systemd-creds on this host, which comes with systemd 250 and later"
-            )
-        environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_LOG_TARGET": "console"}
-        if self.host_key:
-            environment[HOST_KEY_VARIABLE] = self.host_key
-        try:
-            return subprocess.run(  # noqa: S603 - found in PATH, arguments of ours
-                [program, verb, f"--name={self.name}", *options, "-", "-"],
-                input=data,
-                capture_output=True,
-                timeout=TIMEOUT,
-                check=False,
-                env=environment,
-            )
-        except subprocess.TimeoutExpired:  # It holds what a decryption has printed.
-            raise StuckError(
-                f"`systemd-creds {verb}` has not ended after {TIMEOUT} seconds, and nothing was"
-                " changed: see whether the host's TPM answers; `encrypt: never` does without"
-            ) from None
-        except OSError as error:
-            raise UnableError(f"systemd-creds can't be started: {error.strerror}") from None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Held:
-    """What a file has: its bytes, and the secret in them."""
+    """The bytes of a file, and the secret in them."""
 
     data: bytes
     content: bytes
     encrypted: bool
 
 
-def look(name: str, dir_fd: int, content: bytes, creds: Creds, encrypt: str) -> Held | None:
+def read_file(name: str, dir_fd: int, content: bytes, creds: Creds, encrypt: str) -> Held | None:
     """Read the file, None when there is none."""
     found = locked_files.status(name, dir_fd)
     if found is None:
         return None
-    data = locked_files.read(name, dir_fd) if found.st_size <= LARGEST_FILE else b""
+    data = locked_files.read(name, dir_fd) if found.st_size <= MAX_FILE_BYTES else b""
     if data == content:
         return Held(data, content, encrypted=False)
     try:
@@ -219,14 +157,6 @@ def look(name: str, dir_fd: int, content: bytes, creds: Creds, encrypt: str) -> 
             raise
         secret = None
     return Held(data, data if secret is None else secret, encrypted=secret is not None)
-
-
-def predict(creds: Creds, content: bytes) -> bytes:
-    """Encrypt without a trace: the host's key, if there is none yet, is not made."""
-    if os.path.lexists(os.environ.get(HOST_KEY_VARIABLE, HOST_KEY)):
-        return creds.encrypt(content)
-    with tempfile.TemporaryDirectory() as scratch:
-        return dataclasses.replace(creds, host_key=f"{scratch}/key").encrypt(content, key="host")
 
 
 def choose(
@@ -239,31 +169,31 @@ def choose(
     if held and held.encrypted and held.content == content:
         return held.data, None
     try:
-        return predict(creds, content) if module.check_mode else creds.encrypt(content), None
+        return creds.predict(content) if module.check_mode else creds.encrypt(content), None
     except UnableError as error:
         if encrypt == "always":
-            raise locked_files.LockedFileError(
+            raise LockedFileError(
                 f"the secret can't be encrypted: {error} (`encrypt: auto` would keep it in plain)"
             ) from None
         if held and held.encrypted:
-            raise locked_files.LockedFileError(
+            raise LockedFileError(
                 f"the file is encrypted, but a new secret can't be: {error}; nothing was changed"
                 " (`encrypt: never` would keep it in plain)"
             ) from None
         return content, str(error)
 
 
-def present(
+def bring(
     module: SecretModule, name: str, dir_fd: int | None, content: bytes
-) -> tuple[dict[str, tuple[str, str]], str | None]:
-    """Make the file as wanted; return kind → (found, wanted), and why it is not encrypted.
+) -> tuple[Changes, str | None]:
+    """Write the file if it has to change; return kind → (found, wanted), and why it is in plain.
 
-    Without a descriptor the directory is still to come.
+    Without a descriptor, its directory is still to come.
     """
     creds = Creds(module.params["name"])
     held = None
     if dir_fd is not None:
-        held = look(name, dir_fd, content, creds, module.params["encrypt"])
+        held = read_file(name, dir_fd, content, creds, module.params["encrypt"])
     data, reason = choose(module, content, held, creds)
     if dir_fd is None or held is None:
         changes = {"created": ("absent", "present")}
@@ -285,58 +215,66 @@ def present(
 def checked_content(module: SecretModule) -> bytes:
     """Return the secret as bytes, if systemd would take it."""
     if module.secret in (None, ""):
-        raise locked_files.LockedFileError(
-            "content is missing or empty: give the secret, or state: absent"
-        )
-    try:
-        content = check_type_str(module.secret).encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise locked_files.LockedFileError("content is no valid Unicode text") from None
-    if len(content) > LARGEST_CONTENT:
-        raise locked_files.LockedFileError(
+        raise LockedFileError("content is missing or empty: give the secret, or state: absent")
+    content = locked_files.encode(check_type_str(module.secret))
+    if len(content) > MAX_CONTENT_BYTES:
+        raise LockedFileError(
             f"content has {len(content)} bytes, and systemd takes credentials of up to"
-            f" {LARGEST_CONTENT} bytes"
+            f" {MAX_CONTENT_BYTES} bytes"
         )
     return content
 
 
-def apply(module: SecretModule) -> tuple[dict[str, tuple[str, str]], dict[str, object]]:
-    """Bring the file into its state; return kind → (found, wanted), and the result about it."""
-    if not NAME.fullmatch(module.params["name"]):
-        raise locked_files.LockedFileError(
-            f"name {module.params['name']!r}: a credential is called by up to 255 letters, digits"
-            " and ._@+-"
-        )
-    directory, name = locked_files.split_path(module.params["path"])
-    wanted = module.params["state"] == "present"
-    content = checked_content(module) if wanted else b""
+def present(module: SecretModule, directory: str, name: str) -> tuple[Changes, dict[str, object]]:
+    """Bring the file in line; return kind → (found, wanted), and what else the module returns."""
+    content = checked_content(module)
+    changes: Changes = {}
     try:
         dir_fd = locked_files.open_directory(directory)
-    except locked_files.MissingDirectoryError:
-        if not wanted:
-            return {}, {}
-        if not module.check_mode:
+    except MissingDirectoryError:
+        if not module.check_mode:  # A task before this one would have made it.
             raise
-        dir_fd = None  # A task before this one would have made the directory.
-    try:
-        changes = (
-            {} if dir_fd is None else locked_files.clear_leftovers(name, dir_fd, module.check_mode)
-        )
-        if not wanted:
-            return {**changes, **locked_files.remove(name, dir_fd, module.check_mode)}, {}
-        more, reason = present(module, name, dir_fd, content)
-    finally:
-        if dir_fd is not None:
+        more, reason = bring(module, name, None, content)
+    else:
+        try:
+            changes |= locked_files.clear_leftovers(name, dir_fd, module.check_mode)
+            more, reason = bring(module, name, dir_fd, content)
+        finally:
             os.close(dir_fd)
-    return {**changes, **more}, {
+    return changes | more, {
         "encrypted": reason is None,
         "directive": "LoadCredentialEncrypted" if reason is None else "LoadCredential",
         "reason": reason,
     }
 
 
+def absent(module: SecretModule, directory: str, name: str) -> Changes:
+    """Remove the file; return kind → (found, wanted)."""
+    try:
+        dir_fd = locked_files.open_directory(directory)
+    except MissingDirectoryError:
+        return {}
+    try:
+        return locked_files.remove(name, dir_fd, module.check_mode)
+    finally:
+        os.close(dir_fd)
+
+
+def apply(module: SecretModule) -> tuple[Changes, dict[str, object]]:
+    """Bring the file into its state; return kind → (found, wanted), and the result about it."""
+    if not NAME.fullmatch(module.params["name"]):
+        raise LockedFileError(
+            f"name {module.params['name']!r}: a credential is called by up to 255 letters, digits"
+            " and ._@+-"
+        )
+    directory, name = locked_files.split_path(module.params["path"])
+    if module.params["state"] == "absent":
+        return absent(module, directory, name), {}
+    return present(module, directory, name)
+
+
 def main() -> None:
-    """Run the module."""
+    """Bring the file into its state."""
     module = SecretModule(
         secret="content",  # noqa: S106 - the name of an argument
         stand_in="",
@@ -352,17 +290,12 @@ def main() -> None:
     path = module.params["path"]
     try:
         changes, result = apply(module)
-    except (locked_files.LockedFileError, OSError) as error:
+    except (LockedFileError, OSError) as error:
         module.fail_json(msg=f"{path}: {error}")
     module.exit_json(
         changed=bool(changes),
         changes=list(changes),
-        diff={
-            "before_header": path,
-            "after_header": path,
-            "before": {kind: found for kind, (found, _) in changes.items()},
-            "after": {kind: wanted for kind, (_, wanted) in changes.items()},
-        },
+        diff=locked_files.changes_diff(path, changes),
         **result,
     )
 
