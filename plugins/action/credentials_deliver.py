@@ -17,7 +17,6 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     node_answers,
 )
 from ansible_collections.caspian.airflow.plugins.plugin_utils.pipelined import PipelinedAction
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 MODULE = "caspian.airflow.credential_files"
 # So many names are shown of one kind of change.
@@ -42,7 +41,7 @@ class ActionModule(PipelinedAction):
         # A host that a list which is not empty leaves out is meant to have nothing.
         if fetched["declared"]:
             arguments["allow_empty"] = True
-        result = self._execute_module(
+        result: dict[str, Any] = self._execute_module(
             module_name=MODULE,
             module_args={**arguments, **mine, "by": fetched["by"]},
             task_vars=task_vars,
@@ -64,7 +63,7 @@ class ActionModule(PipelinedAction):
             result["failed"] = True
             result["problems"] = mine["problems"]
             result["msg"] = "\n".join(
-                f"{name}: {one_line(reason, node_answers.MAX_TEXT)}; {_LAST_GOOD[name in kept]}."
+                f"{name}: {node_answers.shown(reason)}; {_LAST_GOOD[name in kept]}."
                 for name, reason in mine["problems"].items()
             )
         return result

@@ -24,7 +24,6 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     node_facts,
     record_mapping,
 )
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line
 
 
 class ActionModule(ActionBase):
@@ -109,7 +108,7 @@ class ActionModule(ActionBase):
             reason = f"{vault} failed with {type(error).__name__}."
         raise AnsibleActionFail(
             "The vault gave nothing, so no credential was changed on any node."
-            f" {one_line(reason, node_answers.MAX_TEXT)}"
+            f" {node_answers.shown(reason)}"
         ) from None
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
 
 def sync_status(answer: Any) -> dict[str, Any]:
@@ -33,9 +32,9 @@ def sync_problem(answer: Any) -> str:
     if not isinstance(answer, Mapping) or not answer:
         return "it was not asked"
     said = [answer.get(key) for key in ("stderr", "stdout", "msg")]
-    reason = next((one_line(text_of(text), node_answers.MAX_TEXT) for text in said if text), "")
+    reason = next((node_answers.shown(text) for text in said if text), "")
     if answer.get("unreachable"):
-        return f"unreachable: {one_line(text_of(answer.get('msg') or ''), node_answers.MAX_TEXT)}"
+        return f"unreachable: {node_answers.shown(answer.get('msg') or '')}"
     if answer.get("rc") != 0 or reason.startswith("busy"):
         return reason or "it gave no reason"
     return ""

@@ -118,7 +118,7 @@ class LookupModule(FileVaultLookup):
         return psafe3.record(name, entry.raw, self._bases)
 
     def _read(self) -> list[psafe3.Entry]:
-        if psafe3.TwofishKey is None:
+        if not psafe3.HAS_OXIFISH:
             raise AnsibleError("The lookup needs oxifish on the controller: install it with pip.")
         path, password = self.place(), self.secret("password")
         if password is None:

@@ -179,8 +179,9 @@ class FileSet:
 def open_parent(entry: Entry) -> int:
     """Open the directory of an entry: a secret's through no link, another's through root's."""
     directory, _name = locked_files.split_path(entry.path)
-    opened = locked_files if entry.secret else account_directories
-    return opened.open_directory(directory)
+    if entry.secret:
+        return locked_files.open_directory(directory)
+    return account_directories.open_directory(directory)
 
 
 class _Staged:

@@ -118,6 +118,8 @@ changes:
   sample: {/etc/airflow/airflow.cfg: [content], /etc/airflow/broker.env: [created]}
 """
 
+from typing import Any
+
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible_collections.caspian.airflow.plugins.module_utils.file_set import Entry, FileSet
@@ -158,9 +160,9 @@ def entries_of(given: object) -> tuple[list[Entry], list[str]]:
     return entries, problems
 
 
-def diff_of(files: FileSet) -> list[dict[str, object]]:
+def diff_of(files: FileSet) -> list[dict[str, Any]]:
     """Return the diff of what has changed: texts by themselves, attributes by their names."""
-    texts = [
+    texts: list[dict[str, Any]] = [
         {"before_header": path, "after_header": path, "before": before, "after": after}
         for path, (before, after) in files.texts.items()
     ]
@@ -171,7 +173,7 @@ def diff_of(files: FileSet) -> list[dict[str, object]]:
             changes := {k: v for k, v in kinds.items() if k != "content" or path not in files.texts}
         )
     }
-    attributes = {
+    attributes: dict[str, Any] = {
         side: {
             path: {kind: pair[number] for kind, pair in kinds.items()}
             for path, kinds in others.items()

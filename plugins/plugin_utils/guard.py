@@ -73,7 +73,9 @@ def _guard_display(display: Display) -> None:
     def guarded_log(msg: Any, *args: Any, **options: Any) -> None:
         log(shown(msg) if isinstance(msg, str) else msg, *args, **options)
 
-    display.display, display._log = guarded_show, guarded_log
+    # Replacing them is the purpose, here and below.
+    display.display = guarded_show  # type: ignore[method-assign]
+    display._log = guarded_log  # type: ignore[method-assign]
 
 
 def _guard_diffs() -> None:
@@ -83,12 +85,12 @@ def _guard_diffs() -> None:
         diffs = difflist if isinstance(difflist, list) else [difflist]
         return Shown(render(self, [_diff(diff) for diff in diffs]))
 
-    CallbackBase._get_diff = guarded_diff
+    CallbackBase._get_diff = guarded_diff  # type: ignore[method-assign]
 
 
 def _diff(diff: dict[str, Any]) -> dict[str, Any]:
     """Return a diff of printable texts, whose lines cannot be taken for Ansible's."""
-    clean = _each_text(diff, lambda text: printable(text, lines=True))
+    clean: dict[str, Any] = _each_text(diff, lambda text: printable(text, lines=True))
     for key in ("before_header", "after_header"):
         if isinstance(clean.get(key), str):
             clean[key] = one_line(clean[key])
@@ -121,4 +123,4 @@ def _guard_results() -> None:
             raise AnsibleError(f"The module's answer cannot be used: {problem}.") from None
         return result
 
-    ActionBase._parse_returned_data = guarded_parse
+    ActionBase._parse_returned_data = guarded_parse  # type: ignore[method-assign]

@@ -250,10 +250,10 @@ class _Filler:
         if self._references > MAX_REFERENCES:
             raise LookupError(f"it has more than {MAX_REFERENCES} references")
         wanted, field = parts[1].upper(), parts[2].upper()
-        found = self._database.find(field, parts[3])
+        target = self._database.find(field, parts[3])
         if wanted == "I":
-            return Value(found.uuid, protected=False)
-        return self.fill(found, _STANDARD[wanted])
+            return Value(target.uuid, protected=False)
+        return self.fill(target, _STANDARD[wanted])
 
 
 def record(name: str, entry: Entry, database: Database) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
-# Characters of a whole answer, of a text in it, and of what a message quotes.
-MAX_ANSWER = 64 * 2**20
-MAX_TEXT = 2000
-MAX_QUOTED = 60
-# Modules nest their answers less deep, and Ansible walks them by calling itself.
+MAX_ANSWER_CHARACTERS = 64 * 2**20
+MAX_TEXT_CHARACTERS = 2000
+MAX_QUOTED_CHARACTERS = 60
+# Modules nest their answers less deeply, and Ansible walks them by recursion.
 MAX_DEPTH = 100
 MAX_ENTRIES = 100_000
 # More seconds than there are until the year 9999, and more of anything than a node has.
@@ -39,15 +38,22 @@ class AnswerError(ValueError):
 
 def quoted(value: Any) -> str:
     """Return what a message may quote of a value."""
-    return one_line(repr(value) if isinstance(value, str) else text_of(value), MAX_QUOTED)
+    return one_line(
+        repr(value) if isinstance(value, str) else text_of(value), MAX_QUOTED_CHARACTERS
+    )
+
+
+def shown(value: Any) -> str:
+    """Return any value as one line that can be printed, no longer than a text may be."""
+    return one_line(text_of(value), MAX_TEXT_CHARACTERS)
 
 
 def document(text: Any, name: str) -> dict[str, Any]:
     """Return the JSON object that a program on a node has printed."""
     if not isinstance(text, str):
         raise AnswerError(f"{name} is not a text")
-    if len(text) > MAX_ANSWER:
-        raise AnswerError(f"{name} is longer than {MAX_ANSWER} characters")
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        raise AnswerError(f"{name} is longer than {MAX_ANSWER_CHARACTERS} characters")
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -61,7 +67,7 @@ def text(value: Any, name: str) -> str:
     """Return a text as one line that can be printed."""
     if not isinstance(value, str):
         raise AnswerError(f"{name} is not a text")
-    return one_line(value, MAX_TEXT)
+    return shown(value)
 
 
 def sha(value: Any, name: str) -> str:
@@ -93,23 +99,23 @@ def number(value: Any, name: str, most: int = MAX_NUMBER) -> int:
 # What `airflow-dag-sync status` prints
 
 
+_STATUS: dict[str, Callable[[Any, str], Any]] = {
+    "published": sha,
+    "published_since": time,
+    "seen": sha,
+    "previous": sha,
+    "pinned": sha,
+    "last_success": time,
+    "age_seconds": number,
+    "error": text,
+    "error_since": time,
+}
+
+
 def sync_status(printed: Any) -> dict[str, Any]:
     """Return the status of a node's DAGs, with every key that it has to have."""
     given = document(printed, "the status")
-    status: dict[str, Any] = {
-        key: _optional(given, key, check, "status")
-        for key, check in {
-            "published": sha,
-            "published_since": time,
-            "seen": sha,
-            "previous": sha,
-            "pinned": sha,
-            "last_success": time,
-            "age_seconds": number,
-            "error": text,
-            "error_since": time,
-        }.items()
-    }
+    status = {key: _optional(given, key, check, "status") for key, check in _STATUS.items()}
     if (status["published"] is None) != (status["published_since"] is None):
         raise AnswerError("status.published and status.published_since do not go together")
     if (status["error"] is None) != (status["error_since"] is None):
@@ -242,7 +248,7 @@ def _list(value: Any, name: str) -> list[Any]:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         inner: list[Any] = []
         for one in level:
             items = one.values() if isinstance(one, Mapping) else one

@@ -19,7 +19,7 @@ class PipelinedAction(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Refuse or run the module."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         if not self._connection.is_pipelining_enabled(bool(self._task.async_val)):
             raise AnsibleActionFail(
                 "Pipelining is off for this connection, so the secrets would lie in a temporary"
@@ -32,4 +32,5 @@ class PipelinedAction(ActionBase):
 
     def deliver(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run the module of the same name; a subclass may run another."""
-        return self._execute_module(task_vars=task_vars)
+        result: dict[str, Any] = self._execute_module(task_vars=task_vars)
+        return result

@@ -22,11 +22,13 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import records
 try:
     from oxifish import TwofishKey
 except ImportError:
-    TwofishKey = None
+    HAS_OXIFISH = False
+else:
+    HAS_OXIFISH = True
 
 # Password Safe's own limits: what the format asks for, and the highest setting of its users.
-LEAST_ITERATIONS = 2048
-MOST_ITERATIONS = 1 << 22
+MIN_ITERATIONS = 2048
+MAX_ITERATIONS = 1 << 22
 
 _TAG = b"PWS3"
 _EOF = b"PWS3-EOFPWS3-EOF"
@@ -110,7 +112,7 @@ class Entry:
             raise LookupError("it expires, and the time can't be read") from None
 
 
-def read(content: bytes, password: str, max_iterations: int = MOST_ITERATIONS) -> list[Entry]:
+def read(content: bytes, password: str, max_iterations: int = MAX_ITERATIONS) -> list[Entry]:
     """Return the entries of a file; Psafe3Error says why it can't be read."""
     if content[: len(_TAG)] != _TAG:
         raise Psafe3Error("not a Password Safe V3 file")
@@ -122,10 +124,10 @@ def read(content: bytes, password: str, max_iterations: int = MOST_ITERATIONS) -
             f"the file asks for {iterations} rounds of key stretching, more than the"
             f" {max_iterations} of the option `max_iterations`: raise it if you trust the file"
         )
-    if iterations < LEAST_ITERATIONS:
+    if iterations < MIN_ITERATIONS:
         raise Psafe3Error(
             f"the file has {iterations} rounds of key stretching, where the format asks for"
-            f" {LEAST_ITERATIONS} or more: save it with a current Password Safe"
+            f" {MIN_ITERATIONS} or more: save it with a current Password Safe"
         )
     stretched = _stretch(password.encode(), salt, iterations)
     if not hmac.compare_digest(hashlib.sha256(stretched).digest(), check):
@@ -136,7 +138,7 @@ def read(content: bytes, password: str, max_iterations: int = MOST_ITERATIONS) -
     plain = TwofishKey(records_key).decrypt(body, "cbc", iv=iv, padding="none")
     fields = list(_fields(plain))
     mac = hmac.new(hmac_key, digestmod=hashlib.sha256)
-    for _, data in fields:
+    for _kind, data in fields:
         mac.update(data)
     if not hmac.compare_digest(mac.digest(), code):
         raise _damaged("its integrity code (HMAC) is wrong")
@@ -212,7 +214,7 @@ def _base(kind: str, found: list[Entry]) -> Entry:
 
 def _stretch(password: bytes, salt: bytes, iterations: int) -> bytes:
     digest = hashlib.sha256(password + salt).digest()
-    for _ in range(iterations):
+    for _round in range(iterations):
         digest = hashlib.sha256(digest).digest()
     return digest
 

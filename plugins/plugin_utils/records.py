@@ -143,11 +143,12 @@ def record(
     if not host:
         host, port = url_host, url_port
     extra = dict(metadata or {})
-    extra.setdefault("port", port or (url_port if host == url_host else None))
-    if isinstance(extra["port"], str) and re.fullmatch(r"[0-9]{1,5}", extra["port"]):
-        extra["port"] = int(extra["port"])
-    if extra["port"] is None:
-        del extra["port"]
+    port = port or (url_port if host == url_host else None)
+    if port is not None:
+        extra.setdefault("port", port)
+    given = extra.get("port")
+    if isinstance(given, str) and re.fullmatch(r"[0-9]{1,5}", given):
+        extra["port"] = int(given)
     if protected is not None:
         there = {*credential_format.FIELDS, *(f"metadata.{key}" for key in extra)}
         # A host of the URL shows what the URL does.

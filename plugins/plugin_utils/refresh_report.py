@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
-from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
 
 def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> dict[str, Any]:
@@ -45,11 +44,7 @@ def _registered(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _reason(result: Mapping[str, Any]) -> str:
-    return _text(result.get("msg") or "")
-
-
-def _text(value: Any) -> str:
-    return one_line(text_of(value), node_answers.MAX_TEXT)
+    return node_answers.shown(result.get("msg") or "")
 
 
 def _problems(delivered: Mapping[str, Any]) -> dict[str, str]:
@@ -57,7 +52,9 @@ def _problems(delivered: Mapping[str, Any]) -> dict[str, str]:
     problems = delivered.get("problems")
     if not isinstance(problems, Mapping):
         return {}
-    return {_text(name): _text(reason) for name, reason in problems.items()}
+    return {
+        node_answers.shown(name): node_answers.shown(reason) for name, reason in problems.items()
+    }
 
 
 def _outcome(delivered: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,10 +67,10 @@ def _outcome(delivered: Mapping[str, Any]) -> dict[str, Any]:
     except node_answers.AnswerError as error:
         return _host("failed", f"its answer cannot be used: {error}")
     summary = told.pop("summary", None)
-    error = _reason(delivered) if delivered.get("failed") else None
+    failure = _reason(delivered) if delivered.get("failed") else None
     if summary is None:
-        return _host("failed", error or "it did not say what it has")
-    return {"state": "delivered", "error": error, "summary": summary, "changes": told}
+        return _host("failed", failure or "it did not say what it has")
+    return {"state": "delivered", "error": failure, "summary": summary, "changes": told}
 
 
 def _host(state: str, error: str | None = None) -> dict[str, Any]:

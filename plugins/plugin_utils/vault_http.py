@@ -27,7 +27,9 @@ try:
     import urllib3
     from urllib3 import exceptions as errors
 except ImportError:
-    urllib3 = None
+    HAS_URLLIB3 = False
+else:
+    HAS_URLLIB3 = True
 
 # The options of the doc fragment vault_http, which are arguments of VaultClient.
 OPTIONS = ("ca_path", "proxy", "timeout", "retries", "total_timeout")
@@ -51,7 +53,9 @@ class VaultHTTPError(AnsibleError):
 class Reply:
     """A reply whose status the caller accepts; `what` is what messages call the request."""
 
-    def __init__(self, what: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(
+        self, what: str, status: int, headers: urllib3.HTTPHeaderDict, body: bytes
+    ) -> None:
         self.status = status
         self.headers = headers
         self._what = what
@@ -102,7 +106,7 @@ class VaultClient:
         total_timeout: float = 120.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if urllib3 is None:
+        if not HAS_URLLIB3:
             raise AnsibleError("The lookup needs urllib3 on the controller: install it with pip.")
         if timeout <= 0 or total_timeout <= 0 or retries < 0:
             raise AnsibleError(

@@ -19,8 +19,7 @@ from ansible.utils.display import Display
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import printable
 
-# So many names are told of in one run.
-MAX_WARNINGS = 20
+MAX_NAMES_WARNED_OF = 20
 
 display = Display()
 
@@ -64,13 +63,13 @@ class VaultLookup(LookupBase):
         if failed and self.get_option("missing") == "fail":
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
             raise AnsibleError(f"{self.place()}: {reasons}")
-        return [
-            {"name": name, "error": failed[name]} if name in failed else {**found[name]}
-            for name in names
-        ]
+        results = {name: {"name": name, "error": reason} for name, reason in failed.items()}
+        results |= {name: one for name, one in found.items() if not isinstance(one, LookupError)}
+        # A name that is asked for twice gets two records, since whoever has one may change it.
+        return [{**results[name]} for name in names]
 
     def _judge_expired(self, found: dict[str, dict[str, Any] | LookupError]) -> None:
-        """Warn of the records that have expired in the vault, or make errors of them."""
+        """Warn of the records that have expired in the vault, or refuse them."""
         reasons = {
             name: reason
             for name, record in found.items()
@@ -79,7 +78,7 @@ class VaultLookup(LookupBase):
         if self.get_option("expired") == "refuse":
             found |= {name: LookupError(reason) for name, reason in reasons.items()}
         elif reasons:
-            said = [f"{name}: {reason}" for name, reason in reasons.items()][:MAX_WARNINGS]
+            said = [f"{name}: {reason}" for name, reason in reasons.items()][:MAX_NAMES_WARNED_OF]
             more = f"; and {len(reasons) - len(said)} more" if len(reasons) > len(said) else ""
             display.warning(f"{self.place()}: {'; '.join(said)}{more}")
 
@@ -119,9 +118,9 @@ class VaultLookup(LookupBase):
     def _templated(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the variables that set options; Ansible itself would not template them."""
         names = C.config.get_plugin_vars("lookup", self._load_name)
-        return {
-            name: self._templar.template(variables[name]) for name in names if name in variables
-        }
+        # Ansible's loader gives every lookup a templar.
+        template = self._templar.template  # type: ignore[union-attr]
+        return {name: template(variables[name]) for name in names if name in variables}
 
 
 class FileEntry(NamedTuple):
