@@ -19,8 +19,8 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
 from ansible_collections.caspian.airflow.plugins.plugin_utils.pipelined import PipelinedAction
 
 MODULE = "caspian.airflow.credential_files"
-# So many names are shown of one kind of change.
-SHOWN = 20
+# One kind of change can have thousands of names.
+MAX_NAMES_SHOWN = 20
 _LAST_GOOD = {True: "its last good file stays", False: "it has no file"}
 
 
@@ -38,7 +38,7 @@ class ActionModule(PipelinedAction):
             ) from None
         host = task_vars["inventory_hostname"]
         mine = credential_sources.for_host(fetched, [host, *task_vars["group_names"]])
-        # A host that a list which is not empty leaves out is meant to have nothing.
+        # Where sources are declared, a host that receives none of them is meant to have none.
         if fetched["declared"]:
             arguments["allow_empty"] = True
         result: dict[str, Any] = self._execute_module(
@@ -46,9 +46,9 @@ class ActionModule(PipelinedAction):
             module_args={**arguments, **mine, "by": fetched["by"]},
             task_vars=task_vars,
         )
-        # The module's arguments: what they hide is decided here, not by each callback.
+        # These are the module's arguments: what they hide is not left to callbacks to decide.
         result.pop("invocation", None)
-        # Which sources have a problem, the vault says and no node.
+        # The vault says which sources have a problem, and no node does.
         result.pop("problems", None)
         try:
             told = node_answers.delivered(result)
@@ -72,6 +72,6 @@ class ActionModule(PipelinedAction):
 def _in_words(changes: dict[str, list[str]]) -> str:
     words = []
     for kind, names in changes.items():
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        words.append(f"{kind} {', '.join(names[:SHOWN])}{more}")
+        more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+        words.append(f"{kind} {', '.join(names[:MAX_NAMES_SHOWN])}{more}")
     return "; ".join(words)

@@ -40,10 +40,10 @@ class ActionModule(ActionBase):
         if problem := node_facts.injection_problem():
             raise AnsibleActionFail(f"Nothing was changed: {problem}")
         variables = task_vars or {}
-        # Validating would copy each of thousands of texts, and so would handing them back to the
-        # process that forked this one.
+        # Validating them, or handing them back to the process that forked this one, would copy each
+        # of thousands of texts.
         declared = self._task.args.pop("sources", None)
-        _, options = self.validate_argument_spec(
+        _result, options = self.validate_argument_spec(
             {
                 "only": {"type": "raw", "default": []},
                 "vault": {"type": "str", "required": True},
@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
         result["fetched"] = json.dumps({**fetched, **about})
         if fetched["warnings"]:
             result["records_warned_of"] = fetched["warnings"]
-        # Of a result that holds secrets, and of no other: a reason why nothing came is shown.
+        # Only this result holds secrets; the reason why nothing came is always shown.
         result["_ansible_no_log"] = options["secure_logging"]
         return result
 
@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
     ) -> list[Any]:
         """Return the vault's records."""
         vault, mapping = options["vault"], options["vault_mapping"]
-        # No argument of the task, since a password may be among them.
+        # These are no argument of the task, since a password may be among them.
         given = self._templar.template(variables.get("credentials_vault_options") or {})
         lookup = self._shared_loader_obj.lookup_loader.get(
             vault, loader=self._loader, templar=self._templar
@@ -104,7 +104,7 @@ class ActionModule(ActionBase):
         except AnsibleError as error:
             reason = error.message
         except Exception as error:
-            # Words of someone else's code may quote anything.
+            # The words of someone else's code may quote anything.
             reason = f"{vault} failed with {type(error).__name__}."
         raise AnsibleActionFail(
             "The vault gave nothing, so no credential was changed on any node."
@@ -115,7 +115,7 @@ class ActionModule(ActionBase):
 def _mapped(ask: Any, names: list[str], mapping: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the records of a lookup that does not know our form."""
     try:
-        # One session for all of them; such a lookup fails as a whole when one name does.
+        # All names take one session, but such a lookup fails as a whole when one of them does.
         results = list(ask(names))
     except Exception:
         results = []
@@ -131,7 +131,7 @@ def _mapped(ask: Any, names: list[str], mapping: Mapping[str, Any]) -> list[dict
 
 
 def _alone(ask: Any, name: str, reasons: dict[str, str]) -> list[Any]:
-    """Return what the lookup has for one name; why it failed goes to `reasons`."""
+    """Return what the lookup has for one name; note in `reasons` why it failed."""
     try:
         return list(ask([name]))
     except AnsibleError as error:

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         """Replace the report as a whole; it is no change of any host."""
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _, options = self.validate_argument_spec(
+        _result, options = self.validate_argument_spec(
             {
                 "path": {"type": "path", "required": True},
                 "vault": {"type": "str", "required": True},

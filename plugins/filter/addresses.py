@@ -21,7 +21,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils.addresses import (
 
 
 def checked(given: Any, name: str) -> str:
-    """Return a name or address, an address in its canonical form; ``name`` is the filter's."""
+    """Return a name, or an address in its canonical form; `name` is the filter's."""
     if problem := address_problem(given):
         raise AnsibleFilterError(f"{name}: {given} {problem}")
     return str(parse(str(given)) or given)
@@ -43,7 +43,7 @@ def known_host(given: Any, port: Any = 22) -> str:
 
 
 def own_addresses(facts: Mapping[str, Any], known_as: Any) -> list[str]:
-    """Return the addresses on which a host listens so that others reach it as ``known_as``.
+    """Return the addresses on which a host listens so that others reach it as `known_as`.
 
     An address of its own is that one; one that the host does not have (translated on the way) is
     its main one of the same version; a name may lead to either version: the main ones of both,

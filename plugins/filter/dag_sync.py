@@ -25,7 +25,7 @@ def sync_status(answer: Any) -> dict[str, Any]:
 
 
 def sync_problem(answer: Any) -> str:
-    """Return why the command of a task failed on a node, or did nothing, and else nothing.
+    """Return why the command of a task failed on a node or did nothing, empty where neither.
 
     Takes what a task has registered that ran `airflow-dag-sync`.
     """
@@ -44,5 +44,5 @@ class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Map the filters' names to the functions."""
+        """Return name → function."""
         return {"sync_problem": sync_problem, "sync_status": sync_status}

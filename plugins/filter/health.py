@@ -1,4 +1,3 @@
-# Copyright: The caspian-deploy maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the proof at the end of site.yml found, per node."""
@@ -53,5 +52,5 @@ class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Map the filters' names to the functions."""
+        """Return name → function."""
         return {"health_problems": health_problems}

@@ -17,10 +17,10 @@ _PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}( [A-Za-z0-9._@-]{1,255}
 
 
 def node_facts(facts: Any) -> dict[str, Any]:
-    """Return those of a node's facts that this collection uses, of the right form each.
+    """Return those of a node's facts that this collection uses.
 
-    Raises AnsibleFilterError, which names the fact, where one has another, and where Ansible's
-    settings make variables of facts.
+    Raises AnsibleFilterError, which names the fact, where one has not the form that it must have,
+    and where Ansible's settings make variables of facts.
     """
     if problem := facts_of.injection_problem():
         raise AnsibleFilterError(f"node_facts: {problem}")

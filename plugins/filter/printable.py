@@ -9,12 +9,12 @@ from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
 
-# Characters of one line: a page of a terminal.
+# A line of so many characters fills a page of a terminal.
 MAX_CHARACTERS = 2000
 
 
 def printable(value: Any, length: int = MAX_CHARACTERS) -> str:
-    """Return any value as one line without what steers a terminal, of so many characters."""
+    """Return any value as one line of at most `length` characters, which steers no terminal."""
     return one_line(text_of(value), length)
 
 
@@ -22,5 +22,5 @@ class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Map the filters' names to the functions."""
+        """Return name → function."""
         return {"printable": printable}

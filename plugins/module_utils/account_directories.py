@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories of accounts, made by root, which is led nowhere else on the way.
+"""Directories of accounts, made by root without being led anywhere else on the way.
 
 Below a directory of another account, every name is that account's to swap: for a link, or for a
 directory that it has moved there. So root walks by descriptors, follows no link but its own, and
@@ -33,12 +33,12 @@ ROOT = 0
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAF = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = 0o022
-# What a new file system has in it.
+# An empty file system has this in it.
 _LOST = "lost+found"
 
 
 def parse_mode(text: str) -> int:
-    """Return the mode that the text writes in octal."""
+    """Return the mode that a text gives in octal."""
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise LockedFileError(f"mode {text!r}: write it as a quoted octal number, such as '0750'")
     return int(text, 8)
@@ -49,7 +49,7 @@ def ensure(path: str, wanted: Attributes, *, check_mode: bool = False) -> Change
 
     Raises LockedFileError for what is in the way, and for a directory of another account.
     """
-    for _ in range(MAX_LINKS):
+    for _link in range(MAX_LINKS):
         target = _ensure(path, wanted, check_mode)
         if not isinstance(target, str):
             return target
@@ -62,7 +62,7 @@ def open_directory(path: str) -> int:
 
     Raises MissingDirectoryError, and LockedFileError for what is in the way.
     """
-    for _ in range(MAX_LINKS):
+    for _link in range(MAX_LINKS):
         reached = _enter(path, check_mode=True)
         if reached is None:
             raise MissingDirectoryError(f"{path} does not exist: create it first")
@@ -77,7 +77,7 @@ def open_directory(path: str) -> int:
 
 
 def _ensure(path: str, wanted: Attributes, check_mode: bool) -> Changes | str:
-    """Do it, or return the path that a link of root's makes of this one."""
+    """Do what ensure says, or return the path that a link of root's makes of this one."""
     parent, name = split_path(path)
     reached = _enter(parent, check_mode)
     if reached is None:
@@ -104,7 +104,7 @@ def _ensure(path: str, wanted: Attributes, check_mode: bool) -> Changes | str:
 
 
 def _enter(path: str, check_mode: bool) -> tuple[int, int] | str | None:
-    """Open a directory, made where it is missing, and tell whose rooms it is in.
+    """Open a directory, which is made where it is missing, and tell whose rooms it is in.
 
     Return its descriptor, and the account that the first directory on the way belongs to that is
     not root's; or the path that a link of root's makes of this one; or None for one that check
@@ -148,7 +148,7 @@ def _follow(name: str, descriptor: int, account: int, here: str) -> str:
 
 
 def _open(name: str, flags: int, descriptor: int, path: str) -> int:
-    """Open a directory, and nothing else that has this name."""
+    """Open a directory; raise LockedFileError for anything else of this name."""
     try:
         return os.open(name, flags, dir_fd=descriptor)
     except NotADirectoryError:
@@ -173,7 +173,7 @@ def _repair(
     leaf = _open(name, _LEAF, descriptor, name)
     try:
         found = os.fstat(leaf)
-        # A mount point that was made for it is root's, and has nothing in it yet.
+        # A new mount point is root's and empty, so nobody loses anything by giving it away.
         unused = found.st_uid == account == ROOT and not {*names(leaf)} - {_LOST}
         if found.st_uid != wanted.uid and not unused:
             raise LockedFileError(
@@ -203,7 +203,7 @@ def _set(leaf: int, wanted: Attributes, account: int) -> None:
 
 @contextlib.contextmanager
 def acting_as(uid: int) -> Iterator[None]:
-    """Have the rights of an account, and no more; who is not root has their own in any case."""
+    """Act with the rights of an account and no others; a process that is not root keeps its own."""
     if uid == ROOT or os.geteuid() != ROOT:
         yield
         return

@@ -47,7 +47,7 @@ class Entry:
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Entry:
-        """Return the entry that a task writes so; raise LockedFileError for one that is none."""
+        """Return the entry that a task gives; LockedFileError says what is wrong with it."""
         path, state, secret, content = (
             given[key] for key in ("path", "state", "secret", "content")
         )
@@ -70,7 +70,7 @@ class Entry:
 
 
 def parse_mode(text: str, secret: bool) -> int:
-    """Return the mode that the text writes in octal, if a file of this kind may have it."""
+    """Return the mode that a text gives in octal, if a file of this kind may have it."""
     return locked_files.parse_mode(text) if secret else account_directories.parse_mode(text)
 
 
@@ -78,11 +78,10 @@ class FileSet:
     """Brings entries in line; then `changes`, `problems` and `texts` say what became of them."""
 
     def __init__(self, *, check_mode: bool) -> None:
-        """Prepare to change nothing in check mode."""
         self.check_mode = check_mode
         self.changes: dict[str, Changes] = {}
         self.problems: list[str] = []
-        # Path → the text before and the text now, of files whose content is no secret and changes.
+        # Path → (text before, text now), of files whose content changes and is no secret.
         self.texts: dict[str, tuple[str, str]] = {}
         self._staged: list[_Staged] = []
 
@@ -116,7 +115,7 @@ class FileSet:
             self.changes[entry.path] = {**self.changes.get(entry.path, {}), **changes}
 
     def _attributes(self, entry: Entry) -> Attributes | None:
-        """Look up the accounts; None for one that a task before this would have made."""
+        """Look up the accounts; None where a task before this one would have made one of them."""
         try:
             return locked_files.attributes(entry.owner, entry.group, entry.mode)
         except locked_files.UnknownAccountError:
@@ -177,7 +176,7 @@ class FileSet:
 
 
 def open_parent(entry: Entry) -> int:
-    """Open the directory of an entry: a secret's through no link, another's through root's."""
+    """Open the directory of an entry, a secret's through no link and others through root's."""
     directory, _name = locked_files.split_path(entry.path)
     if entry.secret:
         return locked_files.open_directory(directory)
@@ -185,7 +184,7 @@ def open_parent(entry: Entry) -> int:
 
 
 class _Staged:
-    """A file's new content beside it, as long as it waits for the others."""
+    """The new content of a file, which lies beside it until the others are ready."""
 
     def __init__(self, entry: Entry, directory: int) -> None:
         self.entry = entry
@@ -196,7 +195,7 @@ class _Staged:
 
     def text_before(self, found: os.stat_result | None) -> bytes:
         """Return what the file holds now, if that may be shown."""
-        # Another name of the same file may be that of a secret, linked here by an account.
+        # A hard link may have been made by an account, to a secret whose content must not be shown.
         if self.entry.secret or found is None or found.st_nlink > 1:
             return b""
         return locked_files.read(self.name, self.directory)
@@ -224,7 +223,7 @@ class _Staged:
 
 
 def validate(command: tuple[str, ...], path: str) -> None:
-    """Have a program look at a file that is not in its place yet; raise if it refuses it."""
+    """Have a program check a file that is not in its place yet; LockedFileError if it refuses."""
     words = [word.replace("%s", path) for word in command]
     try:
         done = subprocess.run(  # noqa: S603 - a task of the role names the program

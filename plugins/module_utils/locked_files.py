@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files with secrets: made at mode 0 under a random name, published by one rename.
+"""Files with secrets, which are made at mode 0 under a random name and published by one rename.
 
 Everything works relative to the descriptor of a directory that was reached without
 following a link, so a path that is swapped meanwhile leads nowhere else.
@@ -36,7 +36,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LockedFileError(Exception):
-    """Refused; the message names the path and what to do, never a content."""
+    """What a task asks for is refused; the message says what to do and quotes no content."""
 
 
 class MissingDirectoryError(LockedFileError):
@@ -57,7 +57,7 @@ class Attributes:
 
 
 def parse_mode(text: str) -> int:
-    """Return the mode that ``text`` writes in octal, if a secret may have it."""
+    """Return the mode that a text gives in octal, if a secret may have it."""
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise LockedFileError(f"mode {text!r}: write it as a quoted octal number, such as '0400'")
     mode = int(text, 8)
@@ -70,7 +70,7 @@ def parse_mode(text: str) -> int:
 
 
 def accounts(owner: str, group: str | None) -> tuple[int, int]:
-    """Look up owner and group by name or number; without a group it is the owner's own."""
+    """Return the ids of owner and group, given by name or number; without a group, the owner's."""
     try:
         uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
         gid = pwd.getpwuid(uid).pw_gid if group is None else _group_id(group)
@@ -92,7 +92,7 @@ def _group_id(group: str) -> int:
 
 
 def attributes(owner: str, group: str | None, mode: int) -> Attributes:
-    """Look up the accounts by name or number."""
+    """Return the attributes of a file; owner and group are given by name or number."""
     return Attributes(*accounts(owner, group), mode)
 
 

@@ -19,15 +19,14 @@ class SecretModule(AnsibleModule):
 
     With `no_log` alone, its values are masked wherever they occur in the result: that garbles names
     which contain a user or a host, and takes minutes for thousands of values. And what fails
-    before the module's own code begins still has all of them in its hands. An argument that
-    AnsibleModule never had, it can't log, return or mask.
+    before the module's own code begins still has all of them in its hands. AnsibleModule can't log,
+    return or mask an argument that it never had.
+
+    The argument of the name `secret` is found in the attribute `secret`; AnsibleModule gets
+    `stand_in` for it, a value of the same type.
     """
 
     def __init__(self, secret: str, stand_in: object, **arguments: Any) -> None:
-        """Take the argument `secret` out; it is found in the attribute of that name.
-
-        `stand_in` is a value of its type, which AnsibleModule checks in its place.
-        """
         self._secret_name = secret
         self._stand_in = stand_in
         self.secret: Any = None

@@ -140,7 +140,7 @@ FILES = {"type": "list", "elements": "dict", "required": True}
 
 
 def entries_of(given: object) -> tuple[list[Entry], list[str]]:
-    """Return the entries of a task, and what is wrong with those that are none."""
+    """Return the entries of a task, and what is wrong with the others."""
     checked = ArgumentSpecValidator({"files": {**FILES, "options": ENTRY}}).validate(
         {"files": given}
     )
@@ -161,7 +161,7 @@ def entries_of(given: object) -> tuple[list[Entry], list[str]]:
 
 
 def diff_of(files: FileSet) -> list[dict[str, Any]]:
-    """Return the diff of what has changed: texts by themselves, attributes by their names."""
+    """Return the diff of what has changed: one for each text, and one for all attributes."""
     texts: list[dict[str, Any]] = [
         {"before_header": path, "after_header": path, "before": before, "after": after}
         for path, (before, after) in files.texts.items()
@@ -184,7 +184,7 @@ def diff_of(files: FileSet) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run the module."""
+    """Bring the files in line."""
     module = SecretModule(
         secret="files",  # noqa: S106 - the name of an argument
         stand_in=[],

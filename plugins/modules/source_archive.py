@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# Copyright: The caspian-deploy maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pack files of a folder into an archive whose bytes depend on their content alone."""
@@ -42,7 +41,7 @@ attributes:
     description: Returns the checksum and path, writes nothing.
     support: full
 author:
-  - The caspian-deploy maintainers
+  - The caspian-deploy maintainers (@caspian-deploy)
 """
 
 EXAMPLES = r"""
@@ -100,7 +99,7 @@ def members(root: Path, paths: list[str]) -> list[Path]:
 
 
 def keep(name: str) -> bool:
-    """Tell whether a file or folder of this name belongs into an archive of sources."""
+    """Return whether a file or folder of this name belongs in an archive of sources."""
     return not (name.startswith(".") or name == "__pycache__" or name.endswith(".pyc"))
 
 
@@ -123,7 +122,7 @@ def archive(root: Path, paths: list[str], prefix: str) -> bytes:
 
 
 def main() -> None:
-    """Run the module."""
+    """Write the archive."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
@@ -148,12 +147,12 @@ def main() -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             aside = directory / f".{target.name}.{os.getpid()}"
-            # The checksum is of what is packed: gzip's output differs by version of zlib.
+            # The checksum is of what is packed, since gzip's output differs by version of zlib.
             aside.write_bytes(gzip.compress(content, mtime=0))
             aside.replace(target)
         except OSError as error:
             module.fail_json(msg=f"Can't write {target}: {error}")
-    # A cache on the controller: writing it changes nothing that anybody deployed.
+    # It is a cache on the controller: writing it changes nothing that anybody deployed.
     module.exit_json(changed=False, checksum=checksum, path=str(target))
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# A name whose last label is a number would be taken for an IPv4 address.
+# The last label is no number, since the name would then be taken for an IPv4 address.
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
 NAME = re.compile(rf"(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\.?\Z){_LABEL}(\.{_LABEL})*\.?")
 LOOPBACK_NAME = re.compile(r"(?i)(.*\.)?localhost\.?")
 
 
 def parse(text: str) -> Address | None:
-    """Return an address, None for what is none."""
+    """Return the address that a text is, None where it is something else."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:
@@ -38,7 +38,8 @@ def address_problem(given: Any) -> str | None:
         if not NAME.fullmatch(text):
             return "is neither a name nor an address; ansible_port takes a port other than 22"
         return None
-    # No other node has the zone, nor have URLs and the files of ssh and PostgreSQL any.
+    # A zone means something on one machine alone, and URLs and the files of ssh and PostgreSQL have
+    # no place for it.
     if isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or address.scope_id):
         return (
             "is link-local, which is an address together with a zone of one machine alone: give the"
@@ -52,7 +53,7 @@ def address_problem(given: Any) -> str | None:
 
 
 def is_loopback(given: Any) -> bool:
-    """Tell whether each machine finds itself by this name or address."""
+    """Return whether each machine finds itself by this name or address."""
     address = parse(str(given))
     return address.is_loopback if address else bool(LOOPBACK_NAME.fullmatch(str(given)))
 

@@ -21,7 +21,7 @@ from ansible.utils.display import Display
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, printable
 
-# A colour of Ansible's own.
+# Ansible's own colours.
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _MARK = "_caspian_guarded"
 
@@ -33,7 +33,7 @@ class Shown(str):
 
 
 def install(display: Display) -> None:
-    """Guard this process and those that it forks; once."""
+    """Guard this process and those that it forks; a second call does nothing."""
     if hasattr(display, _MARK):
         return
     setattr(display, _MARK, True)
@@ -56,14 +56,14 @@ def shown(message: str) -> str:
 
 
 def _guard_display(display: Display) -> None:
-    # Bound methods; in a forked process they hand the text to the main one, which is guarded too.
+    # In a forked process, these hand the text to the main one, which is guarded too.
     show, log = display.display, display._log
 
     def guarded_show(msg: Any, *args: Any, **options: Any) -> None:
         if isinstance(msg, Shown) or not isinstance(msg, str):
             show(msg, *args, **options)
         elif options.get("screen_only"):
-            # The recap: names of the inventory and numbers, in colours.
+            # It is the recap: names of the inventory and numbers, in colours.
             parts = _COLOUR.split(msg)
             parts[::2] = [shown(part) for part in parts[::2]]
             show("".join(parts), *args, **options)

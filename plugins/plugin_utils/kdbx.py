@@ -23,7 +23,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import records
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# KeePass' own: what lies deeper, it replaces by nothing.
+# This is KeePass' own limit: it replaces what lies deeper by nothing.
 MAX_DEPTH = 11
 # References to references can make a short field very long, and each is a search of all entries.
 MAX_CHARACTERS = 1 << 20
@@ -31,13 +31,13 @@ MAX_REFERENCES = 1000
 
 _STANDARD = {"T": "Title", "U": "UserName", "P": "Password", "A": "URL", "N": "Notes"}
 _BY_PLACEHOLDER = {key.upper(): key for key in _STANDARD.values()}
-# The seed of one-time passwords, and names that are other parts of an entry elsewhere.
+# No attributes are the seed of one-time passwords, and the names of other parts of an entry.
 _NO_ATTRIBUTES = {*_STANDARD.values(), "otp", "Tags", "IconID", "Times", "History"}
 _PLACEHOLDER = re.compile(
     r"\{(?:(TITLE|USERNAME|PASSWORD|URL|NOTES|UUID)|S:([^}]*)|REF:([^}]*))\}", re.IGNORECASE
 )
-# Of https://keepass.info/help/base/placeholders.html; {ENTER} and the like only mean something in
-# a sequence of auto-type, and %NAME% depends on the computer that KeePass runs on.
+# These are in https://keepass.info/help/base/placeholders.html. {ENTER} and the like only mean
+# something to auto-type, and %NAME% depends on the computer that KeePass runs on.
 _OF_KEEPASS_ALONE = re.compile(
     r"\{(?:URL:\w+|BASE(?::\w+)?|GROUP(?:_SEL)?(?:_?PATH|_NOTES)?|DB_(?:PATH|DIR|NAME|BASENAME|EXT)"
     r"|DOCDIR|APPDIR|ENV_(?:DIRSEP|PROGRAMFILES_X86)|DT_\w+|CLIPBOARD|PASSWORD_ENC|HMACOTP|TIMEOTP"
@@ -58,10 +58,12 @@ class Value(NamedTuple):
 
 
 class Entry:
-    """A living entry: not thrown away, and no former version of one."""
+    """An entry that is not in the bin, nor a former version of one; its repr shows nothing of it.
+
+    `protected` are the fields that the whole database protects.
+    """
 
     def __init__(self, element: _Element, group: list[str], protected: set[str]) -> None:
-        """Read the entry; `protected` are the fields that the whole database protects."""
         self.group = group
         self.uuid = _hex(element.findtext("UUID"))
         self.strings: dict[str, Value] = {}
@@ -76,7 +78,6 @@ class Entry:
         self._expiry_time = (element.findtext("Times/ExpiryTime") or "").strip()
 
     def __repr__(self) -> str:
-        """Show nothing of the entry."""
         return "<Entry>"
 
     def raw(self, key: str) -> Value:
@@ -94,7 +95,7 @@ class Entry:
         try:
             if re.match("[0-9]{4}-", self._expiry_time):
                 time = datetime.datetime.fromisoformat(self._expiry_time)
-                # Version 3 of the format has UTC, with a Z or without.
+                # Version 3 of the format has UTC, with or without a Z.
                 time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
                 return time.astimezone(datetime.UTC)
             seconds = base64.b64decode(self._expiry_time, validate=True)
@@ -106,10 +107,9 @@ class Entry:
 
 
 class Database:
-    """The living entries of a database."""
+    """The entries of a database; `tree` is the XML below KeePassFile."""
 
     def __init__(self, tree: _Element) -> None:
-        """Read the XML below KeePassFile."""
         protection = "Meta/MemoryProtection/Protect"
         self._protected = {
             key
@@ -122,7 +122,7 @@ class Database:
         root = tree.find("Root/Group")
         if root is not None and not self._is_bin(root):
             self._walk(root, [])
-        # What is searched, in lower case, by the field of a reference.
+        # Field of a reference → the entries with what is searched in them, in lower case.
         self._searched: dict[str, list[tuple[Entry, list[str]]]] = {}
         self._by_uuid: dict[str, list[Entry]] = {}
         for entry in self.entries:
@@ -138,7 +138,7 @@ class Database:
                 self._walk(inner, below)
 
     def _is_bin(self, group: _Element) -> bool:
-        # Zeros are no group's UUID: there is no bin.
+        # A UUID of zeros says that there is no bin.
         return bool(self._bin.strip("0")) and _hex(group.findtext("UUID")) == self._bin
 
     def find(self, field: str, text: str) -> Entry:
@@ -153,7 +153,7 @@ class Database:
         else:
             words = text.casefold().split()
             if '"' in text or any(word[0] == "-" and len(word) > 1 for word in words):
-                # KeePass takes these for signs of its search.
+                # KeePass' search takes these for signs of its own.
                 raise LookupError(_NOT_FOUND)
             if field not in self._searched:
                 found = [(entry, self._values(entry, field)) for entry in self.entries]
@@ -226,7 +226,7 @@ class _Filler:
         text = "".join([*parts, raw.text[end:]])
         if depth > MAX_DEPTH:
             raise LookupError(f"its references are more than {MAX_DEPTH} deep")
-        # Put together from parts.
+        # Parts can make a placeholder together.
         if depth and (_PLACEHOLDER.search(text) or _OF_KEEPASS_ALONE.search(text)):
             raise LookupError("a field has a placeholder that is left over")
         return Value(text, protected, depth)

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node says, checked for form before anything uses it: a function for each kind of answer.
+"""What a node says, checked for its form before anything uses it.
 
-A node is whoever is root there. Its answer may be of any type, endless, or about others; each
-function returns what is left to trust in it, of known types and of bounded length, or raises an
-AnswerError that says what is wrong and quotes nothing that a terminal would not show.
+There is a function for each kind of answer. An answer may be of any type, endless, or about others,
+since whoever is root on a node writes it; a function returns what can be used of it, of known types
+and bounded length, or raises an AnswerError whose message can be printed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_QUOTED_CHARACTERS = 60
 # Modules nest their answers less deeply, and Ansible walks them by recursion.
 MAX_DEPTH = 100
 MAX_ENTRIES = 100_000
-# More seconds than there are until the year 9999, and more of anything than a node has.
+# There are fewer seconds until the year 9999, and no node has more of anything.
 MAX_NUMBER = 2**38
 
 _JSON_TYPES = (str, int, float, bool, list, dict, type(None))
@@ -33,7 +33,7 @@ _STATE = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 class AnswerError(ValueError):
-    """A node's answer is not of the form that it has to have; the message is fit to be shown."""
+    """A node's answer has not the form that it must have; the message can be printed."""
 
 
 def quoted(value: Any) -> str:
@@ -164,14 +164,14 @@ def unit_states(lines: Any, count: int) -> list[str]:
 
 # What modules return
 
-# Kinds of change that the module credential_files tells.
+# The kinds of change that the module credential_files returns.
 CHANGES = ("added", "updated", "repaired", "removed", "kept", "layout", "notified")
 _SOURCE_STATES = ("current", "kept", "missing")
 _OLDEST = "oldest_last_good_at"
 
 
 def delivered(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes and the summary that the module credential_files tells, where it does."""
+    """Return the changes and the summary that the module credential_files has returned."""
     found: dict[str, Any] = {}
     for kind in CHANGES:
         if result.get(kind):
@@ -187,7 +187,7 @@ def delivered(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def module_result(result: Any) -> None:
-    """Raise AnswerError where Ansible itself would fall over what a module has returned.
+    """Raise AnswerError where what a module has returned would end Ansible itself.
 
     It takes statistics and diffs from any result in the process that all hosts share.
     """
@@ -203,7 +203,7 @@ def module_result(result: Any) -> None:
             raise AnswerError(f"{key} is not a text")
     for key, kind in (("warnings", str), ("deprecations", dict)):
         for entry in _list(result.get(key) or [], key):
-            # Ansible has made objects of its own of some.
+            # Ansible has made objects of some, which are its own.
             if isinstance(entry, _JSON_TYPES) and not isinstance(entry, kind):
                 raise AnswerError(f"{key} holds something else than messages")
     diffs = result.get("diff") or []

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The facts of a node that this collection uses, each checked for its form before anything does.
+"""The facts of a node that this collection uses, each checked for its form before it is used.
 
-Facts are the node's word: whoever is root there says what he likes, and goes on saying it, since
-the result of any module may bring facts. So they are checked where they are used, at each use.
+Facts are the node's own word: whoever is root there says anything, at any time, since the result of
+any module may bring facts. So they are checked where they are used, at each use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils.node_answers impor
 _ED25519 = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 _ED25519_BYTES = len(_ED25519) + 32
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
-# More addresses than a node has.
+# No node has more addresses.
 _MAX_ADDRESSES = 1000
 
 INJECTED = (
@@ -50,7 +50,7 @@ def checked(facts: Any) -> dict[str, Any]:
     if not isinstance(facts, Mapping):
         raise AnswerError("its facts are not a mapping")
     found = _mapping("", facts, _FACTS)
-    # Not as Ansible has them, which is by names that a node chooses.
+    # Ansible has them by names of interfaces, which a node chooses.
     networks = _networks(facts)
     return found | {"networks": networks} if networks else found
 
@@ -68,7 +68,7 @@ def measured(answer: Any) -> list[float]:
 
 
 def _mapping(path: str, value: Any, forms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a mapping has of the keys of ``forms``, each checked."""
+    """Return what a mapping has of the keys of `forms`, each checked."""
     if not isinstance(value, Mapping):
         raise AnswerError(f"the fact {path} is not a mapping")
     found = {}
@@ -89,7 +89,7 @@ def _mapping(path: str, value: Any, forms: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _networks(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return address → network of all interfaces, without what is neither."""
+    """Return address → network of all interfaces; entries of another form are left out."""
     entries: list[Any] = []
     for value in [value for value in facts.values() if isinstance(value, Mapping)]:
         # default_ipv4 and default_ipv6 are such entries themselves.
@@ -120,7 +120,7 @@ def _text(pattern: str) -> Callable[[Any], str]:
 
 def _number(most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
-        # Facts have some numbers as texts.
+        # Some numbers are texts in facts.
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError
         if isinstance(value, str) and not re.fullmatch("[0-9]{1,3}", value, re.ASCII):
@@ -139,7 +139,7 @@ def _ipv4(value: Any) -> str:
 
 
 def _ipv6(value: Any) -> str:
-    # A zone is a name of the node's own choice.
+    # A zone is a name that the node chooses.
     if not isinstance(value, str) or "%" in value:
         raise ValueError
     return str(ipaddress.IPv6Address(value))
@@ -163,7 +163,7 @@ def _ed25519_key(value: Any) -> str:
         raise ValueError from None
     if not key.startswith(_ED25519) or len(key) != _ED25519_BYTES:
         raise ValueError
-    # As it is written by all: what follows a padding, or is between lines, is not part of a key.
+    # Written anew, since what follows a padding or stands between lines is not part of the key.
     return base64.b64encode(key).decode()
 
 

@@ -32,7 +32,7 @@ class Login:
         self._renewed = False
 
     def token(self) -> str:
-        """Return the token."""
+        """Return the token, which is requested the first time."""
         self._token = self._token or self._request()
         return self._token
 
@@ -144,7 +144,7 @@ class Vault:
         )
 
     def _get(self, path: str, page: int) -> vault_http.Reply:
-        """Request a page, once more with another token if the vault refuses the first."""
+        """Request a page, and once more with a new token if the vault refuses the first."""
         while True:
             try:
                 return self._client.request(
@@ -190,13 +190,13 @@ def _name(credential: Fields) -> str:
 
 
 def record(name: str, found: list[tuple[str, Fields]]) -> dict[str, Any]:
-    """Build the record of the only credential that has the name."""
+    """Return the record of a name; LookupError unless one credential has it."""
     if not found:
         raise LookupError("no credential's description begins with this name")
     if len(found) > 1:
         places = ", ".join(f"{fields.get('id')} in project {project}" for project, fields in found)
         raise LookupError(f"{len(found)} credentials have this name: {places}")
-    ((_, fields),) = found
+    _project, fields = found[0]
     for field in ("username", "password", "hostname", "url"):
         if not isinstance(fields.get(field), str | None):
             raise LookupError(f"its {field} is not a text")

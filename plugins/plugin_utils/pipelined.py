@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of modules that carry secrets: no delivery without pipelining."""
+"""The action of modules that carry secrets, which are delivered with pipelining alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PipelinedAction(ActionBase):
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Refuse or run the module."""
+        """Run the module; AnsibleActionFail where pipelining is off."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if not self._connection.is_pipelining_enabled(bool(self._task.async_val)):
             raise AnsibleActionFail(

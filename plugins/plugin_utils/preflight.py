@@ -27,15 +27,14 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import o
 # Debian release → the Python it ships, for which packages/ has a lock.
 SUPPORTED = {"12": "3.11", "13": "3.13"}
 
-# An inventory sets others, for all hosts or some.
+# What holds where an inventory does not say otherwise, for all hosts or for some.
 CLOCK_SKEW_SECONDS = 5
 DISK_MB = 2048
 MEMORY_MB = 900
 
-# So much is shown of what a host says in an error.
 MAX_REASON_CHARACTERS = 300
 
-# What every inventory has to say.
+# Variable that every inventory has to set → what it is.
 REQUIRED = {
     "caspian_secrets_dir": "the folder on this machine for the secrets that are generated",
     "dag_sync_repository": "the repository that the DAGs come from",
@@ -46,14 +45,14 @@ SERVICES = {
     "metadata_db": ("airflow_external_database_url", "airflow_external_result_backend_url"),
     "broker": ("airflow_external_broker_url",),
 }
-# URLs of a user's own, of which none may be one that Airflow, SQLAlchemy or Celery can't read.
+# URLs that a user gives, each of which Airflow, SQLAlchemy or Celery has to be able to read.
 URLS = ("airflow_external_api_url", *SERVICES["metadata_db"], *SERVICES["broker"])
 # Groups of hosts that others have to reach by their address.
 REACHED = ("scheduler", "worker", "metadata_db", "broker")
 
 
 def reason(message: Any) -> str:
-    """Return the line of an error message that tells the cause, fit to be shown."""
+    """Return the line of an error message that tells the cause, as text that can be printed."""
     lines = [line.strip() for line in text_of(message).splitlines() if line.strip()]
     last = lines[-1] if lines else "no reason given"
     cause = re.sub(r"^.*(?:via ssh|over ssh): +", "", last).removeprefix("Task failed: ")
@@ -68,7 +67,7 @@ def group_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def control_problems(members: Sequence[str]) -> Iterator[str]:
-    """Yield a problem where there are several control nodes: the others let in the first alone."""
+    """Yield a problem where there are several control nodes, of which the first alone is let in."""
     if len(members) > 1:
         yield (
             f"the group control has {len(members)} hosts ({', '.join(members)}), and the nodes let"
@@ -77,10 +76,10 @@ def control_problems(members: Sequence[str]) -> Iterator[str]:
 
 
 def url_problems(variable: str, url: str) -> Iterator[str]:
-    """Yield a problem where an IPv6 address in a URL lacks its brackets, without a password."""
+    """Yield a problem where an IPv6 address in a URL lacks its brackets; it quotes no password."""
     scheme, mark, rest = url.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    # Several hosts, as libpq has them, are each for itself.
+    # libpq takes several hosts, each of which is checked by itself.
     for host in place.split(",") if mark else ():
         if host.startswith("["):
             end = re.fullmatch(r"\[([^\]]*)\](:[0-9]*)?", host)
@@ -145,7 +144,7 @@ def family_problems(
     hostvars: Mapping[str, Mapping[str, Any]],
     groups: Mapping[str, Sequence[str]],
 ) -> Iterator[str]:
-    """Yield which hosts one cannot ask, since it has no address of their version of IP."""
+    """Yield which hosts a host cannot ask, since it has no address of their version of IP."""
     own = {address.version for address in addresses_of(facts)}
     for version in {4, 6} - own:
         lost = [
@@ -162,7 +161,7 @@ def family_problems(
 
 
 def service_problems(group: str, members: Sequence[str], given: Collection[str]) -> Iterator[str]:
-    """Yield a problem unless a service is either a group of hosts or wholly given by URLs."""
+    """Yield a problem unless a service is either a group of hosts or given by URLs."""
     if members and given:
         yield (
             f"{' and '.join(given)} set although the group {group} has hosts"
@@ -176,7 +175,7 @@ def service_problems(group: str, members: Sequence[str], given: Collection[str])
 def repository_problems(url: str) -> Iterator[str]:
     """Yield a problem where a URL carries a password, without repeating it."""
     parts = re.match(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<account>[^/]*)@(?P<rest>[^?#]*)", url)
-    # Over http an account alone is a token.
+    # Over http, an account without a password is a token.
     if parts and (":" in parts["account"] or parts["scheme"].lower().startswith("http")):
         yield (
             f"dag_sync_repository: {parts['scheme']}://***@{parts['rest']} has a password or token"
@@ -193,7 +192,7 @@ def source_problems(sources: Any, groups: Mapping[str, Sequence[str]]) -> Iterat
 
 
 def reach_problems(result: Mapping[str, Any], proof: str) -> Iterator[str]:
-    """Yield why a host did not do a task, whose result would otherwise have the key `proof`."""
+    """Yield why a host has not done a task, whose result would otherwise have the key `proof`."""
     cause = reason(result.get("module_stderr") or result.get("msg") or "")
     if result.get("unreachable"):
         yield f"cannot be reached: {cause}"
@@ -224,8 +223,8 @@ def resource_problems(
 ) -> Iterator[str]:
     """Yield what is wrong with the clock, disk and memory that a host measured.
 
-    The host's clock was read at some time between ``asked``, when this machine sent the question,
-    and ``now``: a slow answer is not a wrong clock.
+    The host's clock was read at some time between `asked`, when this machine sent the question, and
+    `now`, so that a slow answer is not taken for a wrong clock.
     """
     asked, clock, disk, memory = node_facts.measured(measured)
     skew = min(clock - asked, 0) or max(clock - now, 0)
@@ -242,8 +241,8 @@ def resource_problems(
 
 def host_problems(variables: Mapping[str, Any], now: float) -> Iterator[str]:
     """Yield what is wrong with one host."""
-    # An answer that Ansible can't read ends the host's part before there is a result, whatever the
-    # task says of failures.
+    # Where Ansible can't read an answer, the host's part ends before there is a result, whatever
+    # the task says of failures.
     gathered = variables.get("__preflight_gathered", {})
     measured = variables.get("__preflight_measured", {})
     for result, proof in ((gathered, "ansible_facts"), (measured, "stdout")):

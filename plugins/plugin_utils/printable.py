@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text of others, made fit to be shown: what could steer a terminal or mislead a reader is visible.
+"""Text of others, made fit to be shown: what steers a terminal or misleads a reader is visible.
 
 What nodes, vaults and servers say may hold anything. Whatever of it reaches a terminal, a log or a
 report goes through here. The library (rax._printable) and the sync (airflow_dag_sync.text), which
@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# What str.isprintable() takes for printable and no reader sees: Unicode's default-ignorable
-# characters, but for the two selectors that choose between a letter and an emoji.
+# str.isprintable() takes these for printable, and no reader sees them: they are Unicode's
+# default-ignorable characters, but for the two selectors between a letter and an emoji.
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0d\uffa0"
 _HIDDEN = re.compile(f"[{_INVISIBLE}\U000e0100-\U000e01ef]")
 _CUT = "…"
@@ -34,11 +34,11 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def one_line(text: str, length: int | None = None) -> str:
-    """Return the text as one line, of so many characters at most; what is cut ends in …."""
+    """Return the text as one line of at most `length` characters; one that is cut ends in …."""
     shown = printable(" ".join(text.split()))
     if length is None or len(shown) <= length:
         return shown
-    # Not half of an escape.
+    # An escape that was cut in half would be shown as something else.
     return _HALF.sub("", shown[: length - len(_CUT)]) + _CUT
 
 
@@ -53,5 +53,5 @@ def text_of(value: Any) -> str:
     try:
         return str(value)
     except Exception:
-        # A number of too many digits, or lists in each other without end.
+        # A number may have too many digits to be written, and a list may hold itself.
         return f"a {type(value).__name__} that cannot be shown"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reader of Password Safe files, format V3 (docs/formatV3.txt of pwsafe). Pure functions.
+"""A reader of Password Safe files, format V3 (docs/formatV3.txt of pwsafe). Pure functions.
 
 Nothing is believed before the file's HMAC is right. It covers the data of all fields but not their
 types and lengths, so that these are read strictly.
@@ -26,14 +26,14 @@ except ImportError:
 else:
     HAS_OXIFISH = True
 
-# Password Safe's own limits: what the format asks for, and the highest setting of its users.
+# The format asks for the first, and Password Safe offers no more than the second.
 MIN_ITERATIONS = 2048
 MAX_ITERATIONS = 1 << 22
 
 _TAG = b"PWS3"
 _EOF = b"PWS3-EOFPWS3-EOF"
 _BLOCK = 16
-# Tag, salt, iterations, H(P'), B1 to B4, IV.
+# These are tag, salt, iterations, H(P'), B1 to B4 and IV.
 _START = struct.Struct("<4s32sI32s32s32s16s")
 _FIELD = struct.Struct("<IB")
 _END_OF_ENTRY = 0xFF
@@ -60,14 +60,12 @@ class Psafe3Error(Exception):
 
 
 class Entry:
-    """An entry as it lies in the file."""
+    """An entry as it is in the file; its repr shows nothing of it."""
 
     def __init__(self, fields: dict[int, bytes]) -> None:
-        """Keep the fields by their type."""
         self._fields = fields
 
     def __repr__(self) -> str:
-        """Show nothing of the entry."""
         return "<Entry>"
 
     @property
@@ -118,7 +116,7 @@ def read(content: bytes, password: str, max_iterations: int = MAX_ITERATIONS) ->
         raise Psafe3Error("not a Password Safe V3 file")
     if len(content) < _START.size:
         raise Psafe3Error("the file is truncated")
-    _, salt, iterations, check, *wrapped_keys, iv = _START.unpack_from(content)
+    _tag, salt, iterations, check, *wrapped_keys, iv = _START.unpack_from(content)
     if iterations > max_iterations:
         raise Psafe3Error(
             f"the file asks for {iterations} rounds of key stretching, more than the"
@@ -233,7 +231,7 @@ def _body(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _fields(plain: bytes) -> Iterator[tuple[int, bytes]]:
-    """Take the decrypted blocks apart, into types and data."""
+    """Yield the fields of the decrypted blocks, each as its type and data."""
     at = 0
     while at < len(plain):
         length, kind = _FIELD.unpack_from(plain, at)
@@ -245,13 +243,13 @@ def _fields(plain: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _grouped(fields: list[tuple[int, bytes]]) -> list[dict[int, bytes]]:
-    """Divide the fields at the ends of entries."""
+    """Return the fields by type, in one group for the header and one for each entry."""
     groups: list[dict[int, bytes]] = [{}]
     for kind, data in fields:
         if kind == _END_OF_ENTRY:
             groups.append({})
             continue
-        # The header may repeat a field.
+        # The header, which is the first group, may repeat a field.
         if kind in groups[-1] and kind in _NAMES and len(groups) > 1:
             raise _damaged(f"an entry has two fields of the type {_NAMES[kind]}")
         groups[-1][kind] = data

@@ -95,7 +95,7 @@ def _path(field: str, path: Any) -> list[str]:
 
 def _document(result: Any) -> Mapping[str, Any]:
     """Return what a lookup gave for one name as a mapping."""
-    # The results of a lookup that was asked for this name alone, none when it failed.
+    # A lookup that was asked for this name alone gives a list, which is empty when it failed.
     if isinstance(result, list | tuple):
         if len(result) > 1:
             raise ValueError(f"the lookup returned {len(result)} results for this name")
@@ -159,7 +159,7 @@ def _metadata(document: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str
         given = _at(document, where)
         if not isinstance(given, Mapping | None):
             raise ValueError(f"{'.'.join(where)} (for metadata) is not a mapping")
-        # What is another field already, the password above all, is no metadata.
+        # What is another field already, above all the password, is no metadata.
         fields = {path[-1] for field, path in paths.items() if path[:-1] == where}
         found = {key: value for key, value in (given or {}).items() if key not in fields}
     return {key: value for key, value in found.items() if value is not None}

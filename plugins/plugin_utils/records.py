@@ -27,7 +27,7 @@ _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:]+):([0-9]{1,5})")
 
 
 class Description(NamedTuple):
-    """A description taken apart."""
+    """The parts of a description."""
 
     name: str
     text: str
@@ -52,20 +52,22 @@ _PlainLoader.add_implicit_resolver(
 
 
 def parse_description(description: str) -> Description:
-    """Take apart a description that begins with the record's name.
+    """Return the parts of a description that begins with the record's name.
 
     >>> parse_description("EBI-01 env=prod the nightly load\\nport: 1433")
     Description(name='EBI-01', text='the nightly load', metadata={'env': 'prod', 'port': 1433})
     """
-    name, _, rest = _partition_blank(description.strip())
-    text, metadata = parse_metadata(rest)
+    given = description.strip()
+    name = next(iter(given.split(maxsplit=1)), "")
+    text, metadata = parse_metadata(given.removeprefix(name))
     return Description(name, text, metadata)
 
 
 def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
-    """Separate free text from `key=value` words (text) and `key: value` lines (YAML).
+    """Return the free text of notes, and what `key=value` words and `key: value` lines give.
 
-    A text that is too long raises LookupError.
+    The value of a word is a text, that of a line is YAML. Raises LookupError for a text that is too
+    long.
     """
     if len(text) > MAX_NOTES_CHARACTERS:
         raise LookupError(
@@ -92,14 +94,14 @@ def load_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    # The others are what an explicit tag on the wrong text raises.
+    # All but the first are what an explicit tag on the wrong text raises.
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         # The parser's own messages quote what it was reading.
         raise ValueError("not YAML that can be read") from None
 
 
 def split_host(host: str) -> tuple[str, int | None]:
-    """Split `host:port`; anything else is a host as it stands.
+    """Return the parts of `host:port`; anything else is a host as it stands.
 
     >>> split_host("db1.example.org:1433"), split_host("[fe80::1]:5432"), split_host("fe80::1")
     (('db1.example.org', 1433), ('fe80::1', 5432), ('fe80::1', None))
@@ -111,7 +113,7 @@ def split_host(host: str) -> tuple[str, int | None]:
 
 
 def host_of_url(url: str) -> tuple[str, int | None]:
-    """Return host and port of an URL, also of one without a scheme."""
+    """Return host and port of a URL, also of one without a scheme."""
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")
         return parts.hostname or "", parts.port
@@ -131,7 +133,7 @@ def record(
     protected: Iterable[str] | None = (),
     expires_at: datetime.datetime | None = None,
 ) -> dict[str, Any]:
-    """Build the record that every lookup returns.
+    """Return a record as every lookup returns it.
 
     A port goes to the metadata, unless they have one: from `host:port`, else from the URL. A record
     without a host has the URL's. `protected` names the fields, metadata as `metadata.KEY`, that the
@@ -151,7 +153,7 @@ def record(
         extra["port"] = int(given)
     if protected is not None:
         there = {*credential_format.FIELDS, *(f"metadata.{key}" for key in extra)}
-        # A host of the URL shows what the URL does.
+        # A host that is the URL's shows a part of the URL.
         protected = {*protected, *(["host"] if "url" in protected and host == url_host else [])}
         protected = sorted(protected & there)
     return {
@@ -168,7 +170,7 @@ def record(
 
 
 def expired(given: Mapping[str, Any]) -> str | None:
-    """Say when a record has expired in the vault, None where it has not."""
+    """Return when a record has expired in the vault as a sentence, None where it has not."""
     expires_at, now = given.get("expires_at"), _utc(datetime.datetime.now(datetime.UTC))
     if not isinstance(expires_at, str) or not now or expires_at > now:
         return None
@@ -214,17 +216,10 @@ def credential(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _utc(time: datetime.datetime | None) -> str | None:
-    """Write a time so that texts compare as the times do."""
+    """Return a time as a text that compares as the time does."""
     if time is None:
         return None
     return time.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def _partition_blank(text: str) -> tuple[str, str, str]:
-    match = re.search(r"\s", text)
-    if not match:
-        return text, "", ""
-    return text[: match.start()], match[0], text[match.start() :]
 
 
 def _yaml_scalar(text: str) -> Scalar:
@@ -232,5 +227,5 @@ def _yaml_scalar(text: str) -> Scalar:
         value = load_yaml(text)
     except ValueError:
         return text
-    # Nothing at all, lists and mappings: as they are written.
+    # Lists, mappings and nothing at all stay as they are written.
     return value if isinstance(value, Scalar) else text

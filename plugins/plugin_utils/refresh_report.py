@@ -48,7 +48,7 @@ def _reason(result: Mapping[str, Any]) -> str:
 
 
 def _problems(delivered: Mapping[str, Any]) -> dict[str, str]:
-    """Return why sources were not fetched, which the controller has found and no node says."""
+    """Return why sources were not fetched, which is the controller's word and no node's."""
     problems = delivered.get("problems")
     if not isinstance(problems, Mapping):
         return {}

@@ -66,7 +66,7 @@ class Reply:
         try:
             return json_module.loads(self._body)
         except (ValueError, RecursionError):
-            # Raised below: this exception quotes the body.
+            # The error is raised below, out of reach of this exception, which quotes the body.
             kind = _media_type(self.headers)
         raise VaultHTTPError(
             f"{self._what}: the reply is not JSON, or only a part of it (its content type is"
@@ -224,7 +224,7 @@ class VaultClient:
         accept: Collection[int],
         left: float,
     ) -> Reply | _Failure:
-        """Send the request once; exceptions end here, since what they quote is unknown."""
+        """Send the request once; exceptions end here, since they may quote anything."""
         started = time.monotonic()
         patience = min(self._timeout, left)
         try:
@@ -249,7 +249,7 @@ class VaultClient:
                         return _Failure(f"the reply is too slow: {self._late()}")
                 content = b"".join(chunks)
             finally:
-                # A whole body has given its connection back; anything else ends it here.
+                # After a whole body the connection is kept; after anything else it is closed here.
                 response.close()
         except Exception as error:
             return self._explain(error, patience)
@@ -325,7 +325,7 @@ def _https(url: str) -> SplitResult:
 
 
 def _trust(ca_path: str | None) -> ssl.SSLContext:
-    """Return what verifies servers: by the system's CAs, or by those of a file or directory."""
+    """Return what verifies servers, by the system's CAs or those of a file or directory."""
     reason = ""
     try:
         if not ca_path:
@@ -368,7 +368,7 @@ def _wanted_pause(headers: Mapping[str, str]) -> float:
     until, now = _timestamp(value), _timestamp(headers.get("Date", ""))
     if until is None:
         return 0.0
-    # By the server's clock, if it tells.
+    # The server's own clock counts, if it tells the time.
     return max(0.0, until - (time.time() if now is None else now))
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all vault lookups have in common: options, order, secrets, and names that fail."""
+"""What all vault lookups share: options, the order of names, secrets, and names that fail."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VaultLookup(LookupBase):
         found = self.fetch(list(dict.fromkeys(names)))
         self._judge_expired(found)
         failed = {
-            # A reason can name entries, which are called whatever their writers like.
+            # A reason may quote the names of entries, which can have any characters.
             name: printable(str(why.args[0]))
             for name, why in found.items()
             if isinstance(why, LookupError)
@@ -98,14 +98,14 @@ class VaultLookup(LookupBase):
         if file:
             return _read_secret(file, what)
         try:
-            # An environment variable can hold anything.
+            # An environment variable may hold any bytes.
             (value or "").encode()
         except UnicodeEncodeError:
             raise AnsibleError(f"The {what} is not UTF-8 text.") from None
         return value or None
 
     def _check_secrets(self, variables: dict[str, Any], arguments: dict[str, Any]) -> None:
-        """Refuse secrets that are no texts: Ansible's own message would quote them."""
+        """Refuse secrets that are no texts, which Ansible's own message would quote."""
         options = C.config.get_configuration_definitions("lookup", self._load_name)
         for option, definition in options.items():
             if f"{option}_file" not in options:
@@ -116,7 +116,7 @@ class VaultLookup(LookupBase):
                 raise AnsibleError(f"The {option.replace('_', ' ')} is not a text.")
 
     def _templated(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return the variables that set options; Ansible itself would not template them."""
+        """Return the variables that set options, templated, which Ansible does not do here."""
         names = C.config.get_plugin_vars("lookup", self._load_name)
         # Ansible's loader gives every lookup a templar.
         template = self._templar.template  # type: ignore[union-attr]
@@ -173,7 +173,7 @@ class FileVaultLookup(VaultLookup):
         return found
 
     def check_file(self, option: str) -> None:
-        """Refuse a path that is no file, before anything tries to read it."""
+        """Refuse a path that is no file before anything reads it."""
         file = self.get_option(option)
         if file and not Path(file).is_file():
             raise AnsibleError(f"{file}: there is no such file on the controller.")
@@ -208,7 +208,7 @@ def _only(found: list[FileEntry]) -> FileEntry:
 
 
 def _names(terms: list[Any]) -> list[str]:
-    """Return the terms, those in lists among them: `query(vault, names)` means all names."""
+    """Return the terms, and those of lists among them: `query(vault, names)` means all names."""
     names = []
     for term in terms:
         if isinstance(term, list):
@@ -225,7 +225,7 @@ def _names(terms: list[Any]) -> list[str]:
 
 def _read_secret(file: str, what: str) -> str:
     try:
-        # What is checked is what is read, whatever the path names a moment later.
+        # The file that is checked is the one that is read, whatever the path names a moment later.
         with Path(file).open("rb") as handle:
             if os.fstat(handle.fileno()).st_mode & stat.S_IRWXO:
                 raise AnsibleError(f"{file}: others may use the {what} file: chmod 600 it.")
