@@ -52,8 +52,8 @@ options:
     type: str
   problems:
     description:
-      - Names whose record could not be had this time, and why. Their last good file stays, and
-        O(status) has the reason.
+      - Names whose record the vault did not give this time, each with the reason. Their last good
+        file stays, and O(status) has the reason.
     type: dict
     default: {}
   keep:
@@ -82,9 +82,8 @@ options:
     default: ''
   notify:
     description:
-      - systemd units that are told once by C(systemctl try-reload-or-restart) after a new set
-        was published. If a run is killed before it told them, or one of them fails, the next run
-        tells them.
+      - systemd units that are reloaded once, by C(systemctl try-reload-or-restart), after a new set
+        was published. If a run is killed before that, or one of them fails, the next run does it.
     type: list
     elements: str
     default: []
@@ -164,7 +163,7 @@ layout:
   type: list
   elements: str
 notified:
-  description: Units out of O(notify) that were told.
+  description: Units out of O(notify) that were reloaded.
   returned: success
   type: list
   elements: str

@@ -41,7 +41,7 @@ options:
     description: What the status file says of where the credentials come from.
     type: str
   notify:
-    description: systemd units that are told of a change of the set.
+    description: systemd units that are reloaded after a change of the set.
     type: list
     elements: str
 attributes:

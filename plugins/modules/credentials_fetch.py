@@ -18,7 +18,7 @@ description:
     argument since arguments are shown to callbacks, and a password may be among them.
 options:
   sources:
-    description: What C(credentials_sources) is in role P(caspian.airflow.credentials#role).
+    description: The declared sources, as in role P(caspian.airflow.credentials#role).
     type: raw
     required: true
   only:

@@ -25,7 +25,7 @@ description:
     repaired, always by a new file.
 options:
   files:
-    description: What is to be where.
+    description: Paths, each with what is to be there.
     type: list
     elements: dict
     required: true
