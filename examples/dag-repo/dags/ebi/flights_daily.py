@@ -8,6 +8,7 @@ A month is replaced as a whole, in one transaction: the run may be repeated at a
 import logging
 import socket
 from datetime import timedelta
+from typing import Any
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import task
@@ -32,11 +33,11 @@ TABLE = sql.Identifier(CONFIG.table)
     tags=["ebi"],
     doc_md=__doc__,
 )
-def ebi_flights_daily():
+def ebi_flights_daily() -> None:
     """Declare the tasks; nothing here runs before its task does."""
 
     @check
-    def source_has_flights():
+    def source_has_flights() -> dict[str, Any]:
         """Abort before anything is changed, when a month has no flights at all."""
         rows = flights.count_by_month(flights.read(), CONFIG.year)
         if empty := [month for month in CONFIG.months if not rows.get(month)]:
@@ -44,7 +45,7 @@ def ebi_flights_daily():
         return {"rows": sum(rows[month] for month in CONFIG.months), "host": socket.gethostname()}
 
     @check
-    def target_answers():
+    def target_answers() -> None:
         """Abort when the database cannot be used: rax.workflow knows how to ask it."""
         answers(CONFIG.source)
 
@@ -54,7 +55,7 @@ def ebi_flights_daily():
     )
 
     @task(max_active_tis_per_dagrun=4)
-    def load_month(month):
+    def load_month(month: int) -> dict[str, Any]:
         """Replace the rows of one month."""
         rows = flights.select(flights.read(), CONFIG.year, month)
         with transaction(CONFIG.source) as cursor:
@@ -67,7 +68,7 @@ def ebi_flights_daily():
         return {"month": month, "rows": loaded, "host": socket.gethostname()}
 
     @summary
-    def report(summary: Summary):
+    def report(summary: Summary) -> dict[str, Any] | None:
         """Compare what the source has with what the target has, whatever happened.
 
         What the tasks did is reported without this, and a run in which one has failed is failed.
