@@ -6,62 +6,32 @@ own; the vault is the stand-in of the tests.
 """
 
 import contextlib
-import json
 import math
-import secrets
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart, measure
-from benchmarks.measure import LAB, ROOT, Aim, BenchError, PeakMemory, Run, Span
+from benchmarks import chart, figures, measure
+from benchmarks.credentials_fleet import (
+    ALL,
+    COPIED,
+    FEW,
+    MANY,
+    PAGE,
+    SOURCES,
+    Fleet,
+    Step,
+    Vault,
+)
+from benchmarks.figures import Aim
+from benchmarks.measure import Run, Span
+from benchmarks.memory import PeakMemory
 
-CLUSTER = "bench-credentials"
-MACHINE = "node1"
-REFRESH = "playbooks/refresh_credentials.yml"
 COPY = "benchmarks/copy_loop.yml"
-FEW, ALL = 3, 30
-SOURCES, MANY, COPIED = 1_000, 10_000, 50
-PAGE = 25
 ROUNDS = 3
-FIRST_PORT = 2201
-VAULT_SECONDS = 30
 MIB = 2**20
-
-# What a node gets stays below /srv/nodes/NUMBER/etc.
-START_NODES = r"""
-set -e
-mkdir -p /run/sshd
-groupadd --force --system airflow
-for number in $(seq 1 COUNT); do
-  place=/srv/nodes/$number
-  mkdir -p $place/etc
-  ssh-keygen -q -t ed25519 -N '' -f $place/host_key
-  printf '%s\n' "Port $((FIRST_PORT - 1 + number))" "HostKey $place/host_key" 'PidFile none' \
-    'UsePAM yes' 'PasswordAuthentication no' >$place/sshd_config
-  systemd-run --quiet --unit "sshd-$number" /usr/sbin/sshd -D -f $place/sshd_config
-  cut -d ' ' -f 1,2 $place/host_key.pub
-done
-"""
-# The next run must not pay for what is still on its way to the disk.
-EMPTY_NODES = "set -e; for etc in /srv/nodes/*/etc; do rm -rf $etc; mkdir $etc; done; sync"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A run of a playbook that is timed, and what it has to do on each node to count."""
-
-    name: str
-    sources: int
-    nodes: int
-    playbook: str = REFRESH
-    empty: bool = False  # Whether the nodes have nothing before, so that the run changes them.
 
 
 PING = Step("ping, 3 nodes", SOURCES, FEW, measure.PING)
@@ -78,216 +48,6 @@ STEPS = (PING, FIRST, AGAIN, FIRST_MANY, AGAIN_MANY, PING_ALL, FIRST_ALL, AGAIN_
 
 # How the tasks of the role are called in the figures: the rest is Ansible's own.
 PARTS = {"vault": "ask the vault", "lock": "lock the files", "ping": "ping"}
-
-
-def name_of(number: int) -> str:
-    """Return the name of a source."""
-    return f"EBI-ETL-{number:05}"
-
-
-def vault_data(password: str) -> dict[str, Any]:
-    """Return the data of the stand-in: a project for each number of sources."""
-    return {
-        "users": {"bench": password},
-        "page_size": PAGE,
-        "projects": [
-            {"id": count, "name": f"bench {count}", "description": ""} for count in (SOURCES, MANY)
-        ],
-        "credentials": [
-            {
-                "id": 100_000 * (1 + (count == MANY)) + number,
-                "project_id": count,
-                "description": f"{name_of(number)} env=prod team=ebi the nightly load",
-                "hostname": f"db{number}.example.org:1433",
-                "username": f"etl_{number}",
-                "password": secrets.token_urlsafe(24),
-                "url": "",
-            }
-            for count in (SOURCES, MANY)
-            for number in range(count)
-        ],
-    }
-
-
-def copied() -> dict[str, dict[str, Any]]:
-    """Return credentials for the copy loop, as large as those of the vault."""
-    return {
-        name_of(number): {
-            "user": f"etl_{number}",
-            "pass": secrets.token_urlsafe(24),
-            "host": f"db{number}.example.org",
-            "url": "",
-            "description": "the nightly load",
-            "metadata": {"env": "prod", "team": "ebi", "port": 1433},
-        }
-        for number in range(COPIED)
-    }
-
-
-class Vault:
-    """The stand-in for PasswordSafe, over TLS."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take a folder for its data, its certificate and its log."""
-        self.folder = folder
-        self.requests = folder / "requests.jsonl"
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[dict[str, Any]]:
-        """Start it, and return the variables of the lookup."""
-        password = secrets.token_urlsafe(24)
-        (self.folder / "vault.json").write_text(json.dumps(vault_data(password)))
-        secret = self.folder / "password"
-        secret.touch(mode=0o600)
-        secret.write_text(password)
-        process = subprocess.Popen(
-            [sys.executable, "tests/fakes/passwordsafe.py", "--directory", str(self.folder)],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        try:
-            url = self._url(process)
-            yield {
-                "credentials_vault": "caspian.airflow.passwordsafe",
-                "caspian_passwordsafe_url": url,
-                "caspian_passwordsafe_identity_url": url,
-                "caspian_passwordsafe_user": "bench",
-                "caspian_vault_password_file": str(secret),
-                "caspian_vault_ca_path": str(self.folder / "ca.pem"),
-            }
-        finally:
-            process.kill()
-            process.wait()
-
-    def _url(self, process: subprocess.Popen[bytes]) -> str:
-        deadline = time.monotonic() + VAULT_SECONDS
-        while not (self.folder / "url").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise BenchError("The stand-in for the vault does not start: tests/fakes")
-            time.sleep(0.05)
-        return (self.folder / "url").read_text().strip()
-
-    def asked(self) -> dict[str, int]:
-        """Return how many tokens and pages were asked for since the last time."""
-        counts = count_requests(self.requests.read_text().splitlines())
-        self.requests.write_text("")
-        return counts
-
-
-def count_requests(lines: Sequence[str]) -> dict[str, int]:
-    """Count the requests of the stand-in's log by what they ask for."""
-    counts = {"tokens": 0, "pages": 0}
-    for line in lines:
-        counts["tokens" if json.loads(line)["path"].endswith("/tokens") else "pages"] += 1
-    return counts
-
-
-class Fleet:
-    """Servers of SSH that stand for nodes, and the inventories that name them."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take a folder for the inventories and what SSH needs."""
-        self.folder = folder
-        self.sockets = folder / "cp"
-        self.ssh_config = LAB / CLUSTER / "ssh_config"
-
-    @contextlib.contextmanager
-    def running(self, vault: Mapping[str, Any]) -> Iterator[None]:
-        """Start the nodes and write the inventories; close the connections at the end."""
-        measure.run("nodes", "scripts/nodes", "create", "--cluster", CLUSTER, MACHINE)
-        self.sockets.mkdir(mode=0o700)
-        script = START_NODES.replace("COUNT", str(ALL)).replace("FIRST_PORT", str(FIRST_PORT))
-        keys = self.on_the_machine(script).splitlines()
-        address = next(
-            line.split()[1]
-            for line in self.ssh_config.read_text().splitlines()
-            if "HostName" in line
-        )
-        (self.folder / "known_hosts").write_text(
-            "".join(f"[{address}]:{FIRST_PORT + n} {key}\n" for n, key in enumerate(keys))
-        )
-        for sources in (COPIED, SOURCES, MANY):
-            for nodes in (FEW, ALL):
-                write_inventory(self.inventory(sources, nodes), address, nodes, {
-                    "ansible_ssh_private_key_file": str(LAB / CLUSTER / "id_ed25519"),
-                    "ansible_ssh_common_args": "-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes"
-                    f" -o UserKnownHostsFile={self.folder / 'known_hosts'}",
-                    "ansible_control_path_dir": str(self.sockets),
-                    **vault,
-                    "caspian_passwordsafe_projects": [sources],
-                    "bench_credentials": copied() if sources == COPIED else {},
-                    "credentials_sources": [name_of(number) for number in range(sources)],
-                })  # fmt: skip
-        try:
-            yield
-        finally:
-            for socket in self.sockets.iterdir():
-                measure.capture("ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node")
-
-    def inventory(self, sources: int, nodes: int) -> Path:
-        """Return the folder of an inventory."""
-        return self.folder / f"{sources}_sources_{nodes}_nodes"
-
-    def on_the_machine(self, script: str) -> str:
-        """Run a script as root where all nodes are."""
-        ssh = ("ssh", "-F", str(self.ssh_config), MACHINE, "sudo", "bash", "-s")
-        return measure.output_of("A script where all nodes are", *ssh, stdin=script)
-
-    def take(self, step: Step, memory: PeakMemory | None = None) -> Run:
-        """Take one run, and refuse one that did not do what is measured."""
-        if step.empty:
-            self.on_the_machine(EMPTY_NODES)
-        taken = measure.playbook(
-            step.name.replace(",", "").replace(" ", "-"), step.playbook,
-            "--inventory", str(self.inventory(step.sources, step.nodes)), watch=memory,
-        )  # fmt: skip
-        hosts = {node_name(number) for number in range(1, step.nodes + 1)}
-        measure.refuse_bad_recap(taken, hosts, changed=step.empty)
-        return taken
-
-    def refuse_unless_delivered(self, step: Step) -> None:
-        """Raise BenchError unless each node has a file for each source."""
-        counted = self.on_the_machine(
-            "cd /srv/nodes; for n in *; do"
-            ' printf "%s %s\\n" $n "$(ls $n/etc/credentials/ 2>/dev/null | wc -l)"; done'
-        )
-        found = {int(node): int(files) for node, files in map(str.split, counted.splitlines())}
-        if bad := {n: found[n] for n in range(1, step.nodes + 1) if found[n] != step.sources}:
-            raise BenchError(f"Not every node has {step.sources} files; files by node: {bad}")
-
-
-def node_name(number: int) -> str:
-    """Return the name of a node in the inventory."""
-    return f"node{number}"
-
-
-def write_inventory(
-    folder: Path, address: str, nodes: int, variables: Mapping[str, object]
-) -> None:
-    """Write an inventory as a team has it: hosts, and group_vars with the list of sources."""
-    (folder / "group_vars").mkdir(parents=True)
-    hosts = {
-        node_name(number): {
-            "ansible_port": FIRST_PORT - 1 + number,
-            "bench_place": f"/srv/nodes/{number}/etc",
-        }
-        for number in range(1, nodes + 1)
-    }
-    (folder / "hosts.json").write_text(json.dumps({"airflow": {"hosts": hosts}}))
-    common = {
-        "ansible_host": address,
-        "ansible_user": "deploy",
-        "ansible_become": True,
-        "credentials_directory": "{{ bench_place }}/credentials",
-        "bench_copies": "{{ bench_place }}/copies",
-    }
-    # JSON is YAML; one variable, and one source, on a line.
-    lines = ["---"]
-    for name, value in (common | dict(variables)).items():
-        if isinstance(value, list):
-            lines += [f"{name}:", *(f"  - {json.dumps(item)}" for item in value)]
-        else:
-            lines.append(f"{name}: {json.dumps(value)}")
-    (folder / "group_vars" / "all.yml").write_text("\n".join(lines) + "\n")
 
 
 @dataclass(frozen=True)
@@ -349,37 +109,36 @@ def parts_of(run: Run) -> dict[str, float]:
     return found
 
 
-def report(figures: Figures) -> tuple[dict[str, Any], str]:
+def report(found: Figures) -> tuple[dict[str, Any], str]:
     """Return the figures, raw and as Markdown."""
-    aims = figures.aims()
+    aims = found.aims()
     raw = {
-        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
-        "requests": figures.requests,
-        "memory_mib": figures.memory,
+        "aims": figures.raw_aims(aims),
+        "requests": found.requests,
+        "memory_mib": found.memory,
         "runs": {
             name: [
                 {"seconds": run.seconds, "cpu_seconds": run.cpu_seconds,
                  "spans": [asdict(span) for span in run.spans]}
                 for run in runs
             ]
-            for name, runs in figures.runs.items()
+            for name, runs in found.runs.items()
         },
     }  # fmt: skip
     rows = [
         (
-            *measure.spread(step.name, figures.runs[step.name]),
-            statistics.median(run.cpu_seconds for run in figures.runs[step.name]),
-            f"{figures.ratio(step, PING if step.nodes == FEW else PING_ALL):.2f}",
+            *figures.spread(step.name, found.runs[step.name]),
+            statistics.median(run.cpu_seconds for run in found.runs[step.name]),
+            f"{found.ratio(step, PING if step.nodes == FEW else PING_ALL):.2f}",
         )
         for step in (*STEPS, COPY_LOOP)
     ]
-    tokens, listed = figures.requests["tokens"], figures.requests["pages"]
+    tokens, listed = found.requests["tokens"], found.requests["pages"]
     text = (
-        measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims])
-        + "\n![Figures and aims](credentials.svg)\n\n"
+        figures.aims_table(aims) + "\n![Figures and aims](credentials.svg)\n\n"
         f"The vault was asked {tokens + listed} times for {SOURCES:,} sources of one project:"
         f" {tokens} token, {listed} pages of {PAGE}, the last of them empty.\n\n"
-        + measure.table(
+        + figures.table(
             (
                 "interleaved runs, seconds",
                 "median",
@@ -393,9 +152,9 @@ def report(figures: Figures) -> tuple[dict[str, Any], str]:
         )
         + "\nCPU here: ansible-playbook and all it started on the controller, without the vault and"
         " the nodes.\n\nMemory of the controller, in MiB:\n\n"
-        + measure.table(
+        + figures.table(
             ("run", "largest process", "all processes together"),
-            [(name, m["largest"], m["together"]) for name, m in figures.memory.items()],
+            [(name, m["largest"], m["together"]) for name, m in found.memory.items()],
         )
         + "\nTogether: the most that the playbook's processes had at one moment, shared pages"
         " counted once (PSS).\n"
@@ -403,16 +162,16 @@ def report(figures: Figures) -> tuple[dict[str, Any], str]:
     return raw, text
 
 
-def drawing(figures: Figures) -> str:
+def drawing(found: Figures) -> str:
     """Return the figures as SVG."""
     shares = [
         chart.Share(aim.what, f"{aim.text(aim.value)} ({aim.row()[2]})", aim.share)
-        for aim in figures.aims()
+        for aim in found.aims()
     ]
     stacks = []
     for step in STEPS:
-        runs = figures.runs[step.name]
-        middle = min(runs, key=lambda run: abs(run.seconds - figures.seconds(step)))
+        runs = found.runs[step.name]
+        middle = min(runs, key=lambda run: abs(run.seconds - found.seconds(step)))
         stacks.append(chart.Stack(step.name, parts_of(middle), [run.seconds for run in runs]))
     return chart.draw("Refresh of credentials: what of the aims is used", shares, stacks, "s")
 
@@ -430,7 +189,7 @@ def measured() -> tuple[tuple[dict[str, Any], str], str]:
         for _ in range(ROUNDS):
             for step in STEPS:
                 runs[step.name].append(fleet.take(step))
-                if step.playbook == REFRESH:
+                if step.refreshes:
                     fleet.refuse_unless_delivered(step)
         runs[COPY_LOOP.name].append(fleet.take(COPY_LOOP))
         for step in (AGAIN, AGAIN_MANY, AGAIN_ALL):
@@ -442,5 +201,5 @@ def measured() -> tuple[tuple[dict[str, Any], str], str]:
             memory[step.name] = {"largest": peak.largest / MIB, "together": peak.together / MIB}
             if step is AGAIN:
                 requests = vault.asked()
-    figures = Figures(runs, requests, memory)
-    return report(figures), drawing(figures)
+    found = Figures(runs, requests, memory)
+    return report(found), drawing(found)

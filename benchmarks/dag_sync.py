@@ -13,18 +13,22 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dag_sync_node, measure
-from benchmarks.measure import HERE, LAB, ROOT, Aim, BenchError
+from benchmarks import dag_sync_node, figures, measure
+from benchmarks.dag_sync_repository import READ
+from benchmarks.dag_sync_steps import median_steps
+from benchmarks.figures import FEW_ROUNDS, Aim, ratio, ways_table
+from benchmarks.measure import HERE, LAB, ROOT, BenchError
 
 CLUSTER = "bench-dag-sync"
 MACHINE = "node1"
 PROGRAM = ROOT / "roles/dag_sync/files/airflow_dag_sync.py"
-DRIVER = HERE / "dag_sync_node.py"
-PLACE_OF_DRIVER = Path("/usr/local/lib/dag_sync_node.py")
+# What takes the times in the node, and where it is copied to.
+ON_THE_NODE = [HERE / "turns.py", *sorted(HERE.glob("dag_sync_*.py"))]
+PLACE = Path("/usr/local/lib/bench")
 MIB = 2**20
-MOST_IMPORTS = 8
+MILLI = 1e3
+MAX_IMPORTS = 8
 SMALL_SHARE = 0.01  # Steps below it are not named.
-FEW_ROUNDS = "**Few rounds** (`--quick`): these figures are no measure.\n\n"
 
 PREPARE = r"""
 set -e
@@ -67,11 +71,6 @@ class Figures:
         ]  # fmt: skip
 
 
-def ratio(what: Sequence[float], base: Sequence[float]) -> float:
-    """Return how much longer something took: the median of the rounds' ratios."""
-    return statistics.median(one / other for one, other in zip(what, base, strict=True))
-
-
 def refuse_blunt_reads(reads: Mapping[str, int]) -> None:
     """Raise BenchError when no read met a publication: then none could have been torn."""
     if not reads["unpinned_torn"]:
@@ -82,85 +81,66 @@ def refuse_blunt_reads(reads: Mapping[str, int]) -> None:
         )
 
 
-def milliseconds(seconds: float) -> float:
-    """Return what tables show of short times."""
-    return seconds * 1000
-
-
-def spread_table(title: str, taken: Mapping[str, Sequence[float]], base: str) -> str:
-    """Return a table of ways to do the same, in milliseconds and to one of them."""
-    rows = [
-        (
-            name,
-            *map(milliseconds, (statistics.median(values), min(values), max(values))),
-            len(values),
-            f"{ratio(values, taken[base]):.2f}",
-        )
-        for name, values in taken.items()
-    ]
-    return measure.table((title, "median", "least", "most", "runs", f"to {base}"), rows)
-
-
 def steps_table(title: str, runs: Sequence[Mapping[str, float]]) -> str:
     """Return a table of the steps of a run, the median of each; what is small is one row."""
-    steps = dag_sync_node.median_steps(runs)
+    steps = median_steps(runs)
     whole = sum(steps.values())
     large = {name: seconds for name, seconds in steps.items() if seconds >= whole * SMALL_SHARE}
     if small := len(steps) - len(large):
         large[f"{small} smaller ones"] = whole - sum(large.values())
     rows = [
-        (name, milliseconds(seconds), f"{seconds / whole:.0%}")
+        (name, seconds * MILLI, f"{seconds / whole:.0%}")
         for name, seconds in [*large.items(), ("all", whole)]
     ]
-    return measure.table((title, "ms", "share"), rows)
+    return figures.table((title, "ms", "share"), rows)
 
 
 def tick_parts(ticks: Mapping[str, Any]) -> dict[str, float]:
     """Return the steps of a tick, its begin divided into python and the program's imports."""
-    steps = dag_sync_node.median_steps(ticks["steps"])
+    steps = median_steps(ticks["steps"])
     first, seconds = next(iter(steps.items()))
     python = statistics.median(ticks["seconds"]["python"])
     begin = {"python's start and end": python, "imports, settings": max(0.0, seconds - python)}
     return begin | {name: value for name, value in steps.items() if name != first}
 
 
-def report(figures: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
     """Return the figures, raw and as Markdown."""
-    aims, ticks, publish = figures.aims(), figures.ticks, figures.publish
-    large, reads, disk = figures.large, figures.reads, figures.publish["disk"]
+    aims, ticks, publish = found.aims(), found.ticks, found.publish
+    large, reads, disk = found.large, found.reads, found.publish["disk"]
     raw = {
-        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
+        "aims": figures.raw_aims(aims),
         "quick": quick,
-        **asdict(figures),
+        **asdict(found),
     }
     written = ", ".join(f"`{path}`" for path in ticks["written"]) or "nothing"
-    imports = [(name, float(value)) for name, value in ticks["imports_ms"][:MOST_IMPORTS]]
+    imports = [(name, float(value)) for name, value in ticks["imports_ms"][:MAX_IMPORTS]]
     text = "\n".join([
         (FEW_ROUNDS if quick else "")
-        + measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims]),
-        spread_table("milliseconds", ticks["seconds"], "ls-remote"),
+        + figures.aims_table(aims),
+        ways_table("milliseconds", MILLI, ticks["seconds"], "ls-remote"),
         f"Written by the ticks: {written}, of {ticks['inodes']:,} inodes below the home, their"
         f" times included. Excepted is the time of `{ticks['excepted']}`, which says when a run"
         " last succeeded.\n",
         "Where the time of a tick goes; its commands are wrapped here, which costs some ms:\n",
-        measure.table(
-            ("tick", "ms"), [(name, milliseconds(s)) for name, s in tick_parts(ticks).items()]
+        figures.table(
+            ("tick", "ms"), [(name, seconds * MILLI) for name, seconds in tick_parts(ticks).items()]
         ),
         "The dearest modules that the program imports, by `-X importtime` (which takes time):\n",
-        measure.table(("module", "ms"), imports),
+        figures.table(("module", "ms"), imports),
         "One changed file in 1,500; by hand: `git fetch` and `git worktree add`, which leave what"
         " they write to reach the disk some time later:\n",
-        spread_table("milliseconds", publish["seconds"], "by hand"),
+        ways_table("milliseconds", MILLI, publish["seconds"], "by hand"),
         steps_table("step, gate on", publish["steps"]),
         "A repository of 20,000 files, gate on. The first time it checks all files, then those that"
         " changed:\n",
         steps_table("step of the first publication", large["first"]),
         steps_table("step, one changed file", large["changed"]),
-        spread_table("milliseconds", large["seconds"], "ls-remote"),
+        ways_table("milliseconds", MILLI, large["seconds"], "ls-remote"),
         f"{reads['publications']} publications in {reads['seconds']:.0f} s, each of them the next"
-        f" commit, with old releases removed meanwhile. A read is {dag_sync_node.READ} files; it is"
+        f" commit, with old releases removed meanwhile. A read is {READ} files; it is"
         " torn when they are not of one commit, or one is missing.\n",
-        measure.table(
+        figures.table(
             ("reads", "all", "torn"),
             [("pinned: the link resolved once", reads["pinned"], reads["pinned_torn"]),
              ("through the link itself", reads["unpinned"], reads["unpinned_torn"])],
@@ -176,22 +156,24 @@ class Machine:
     """The container that is server and node."""
 
     def __init__(self) -> None:
-        """Name what reaches it."""
         self.ssh = ("ssh", "-F", str(LAB / CLUSTER / "ssh_config"), MACHINE)
 
     def prepare(self) -> None:
         """Make it, with both accounts, the program and the driver."""
         measure.run("nodes", "scripts/nodes", "create", "--cluster", CLUSTER, MACHINE)
         measure.run("prepare", *self.ssh, "sudo", "bash", "-c", shlex.quote(PREPARE))
-        for file, place in ((PROGRAM, dag_sync_node.PROGRAM), (DRIVER, PLACE_OF_DRIVER)):
-            install = ("sudo", "install", "-m", "0755", "/dev/stdin", str(place))
+        places = {PROGRAM: dag_sync_node.PROGRAM}
+        places |= {file: PLACE / HERE.name / file.name for file in ON_THE_NODE}
+        for file, place in places.items():
+            install = ("sudo", "install", "-D", "-m", "0755", "/dev/stdin", str(place))
             measure.output_of(f"Copying {file.name}", *self.ssh, *install, stdin=file.read_text())
 
     def stage(self, name: str, *, quick: bool) -> dict[str, Any]:
         """Run a stage in the node, and return what it found."""
         options = ("--quick",) * quick
         label = name.replace("_", "-")
-        command = ("sudo", "python3", str(PLACE_OF_DRIVER), name, *options)
+        python = ("sudo", "env", f"PYTHONPATH={PLACE}", "python3")
+        command = (*python, "-m", dag_sync_node.__name__, name, *options)
         ended = measure.run(label, *self.ssh, *command)
         found: dict[str, Any] = json.loads(ended.output.splitlines()[-1])
         return found

@@ -6,217 +6,56 @@ no figure has the way into the node in it. Standard library only.
 """
 
 import argparse
-import contextlib
-import fcntl
 import json
 import os
-import pwd
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ACCOUNT, SERVER = "airflow", "git"
-HOME, SERVED, PLACE = Path("/home/airflow"), Path("/srv/git"), Path("/etc/airflow")
+from benchmarks import dag_sync_reads
+from benchmarks.dag_sync_commands import (
+    ACCOUNT,
+    GIT,
+    HOME,
+    PLACE,
+    PLAIN,
+    PYTHON,
+    as_account,
+    run_as,
+    timed,
+)
+from benchmarks.dag_sync_repository import (
+    FILES,
+    LARGE,
+    MARKED,
+    READ,
+    SMALL,
+    Repository,
+    file_of,
+    marked_file,
+)
+from benchmarks.dag_sync_steps import GATE, WRAPPED, by_step, noted, transport_of, write_wrappers
+from benchmarks.turns import Stages, WrongMeasureError, compare, run_stage
+
 PROGRAM = Path("/usr/local/bin/airflow-dag-sync")
-WRAPPERS = Path("/usr/local/lib/bench-dag-sync")
-# The gate's interpreter: the system's, or its wrapper. Of another path all would be checked anew.
-GATE = Path("/usr/local/lib/bench-dag-sync-gate/python3")
-GIT, PYTHON = "/usr/bin/git", "/usr/bin/python3"
-PATH = "/usr/local/bin:/usr/bin:/bin"
 LINK = "airflow-git-dir"
 # What a tick may change: the time of this file says when the last one succeeded.
 EXCEPTED = f".{LINK}/last_success"
 BLOCKED = 4
 
-SMALL, LARGE, MARKED = "small", "large", "marked"
-FILES = {SMALL: 1_500, LARGE: 20_000, MARKED: 60}
-READ = 30  # Files to a read; in the repository of marks, each commit changes all of them.
 READERS = 2
-UNPINNED_EVERY = 4
-
-PY = '''"""Load number {number} of the night; revision {mark}."""
-
-from __future__ import annotations
-
-import datetime
-import logging
-from pathlib import Path
-
-from airflow.sdk import DAG, task
-
-log = logging.getLogger(__name__)
-SOURCE = "source_{number}"
-COLUMNS = {{"id": int, "name": str, "amount": float, "day": datetime.date}}
-
-
-class RowError(ValueError):
-    """A row that cannot be loaded."""
-
-
-def parse(line: str, separator: str = ";") -> dict[str, object]:
-    """Return the values of a line by column."""
-    values = line.rstrip("\\n").split(separator)
-    if len(values) != len(COLUMNS):
-        raise RowError(f"{{len(values)}} values, {{len(COLUMNS)}} columns: {{line!r}}")
-    return {{name: value for name, value in zip(COLUMNS, values, strict=True)}}
-
-
-def rows(path: Path) -> list[dict[str, object]]:
-    """Return the rows of a file; what cannot be read is logged."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            found.append(parse(line))
-        except RowError as error:
-            log.warning("%s, line %d: %s", path, number, error)
-    return found
-
-
-with DAG("load_{number}", schedule="@daily", start_date=datetime.datetime(2026, 1, 1)):
-
-    @task
-    def extract(day: str) -> list[dict[str, object]]:
-        """Read what arrived that day."""
-        return rows(Path("/srv/arrived", SOURCE, f"{{day}}.csv"))
-
-    @task
-    def transform(found: list[dict[str, object]]) -> dict[str, float]:
-        """Add up by name."""
-        sums: dict[str, float] = {{}}
-        for row in found:
-            sums[str(row["name"])] = sums.get(str(row["name"]), 0.0) + float(str(row["amount"]))
-        return sums
-
-    @task
-    def load(sums: dict[str, float]) -> int:
-        """Say what was loaded."""
-        log.info("%s: %d names, %.2f in all", SOURCE, len(sums), sum(sums.values()))
-        return len(sums)
-
-    load(transform(extract("{{{{ ds }}}}")))
-'''
-YAML = """---
-# Settings of load number {number}, revision {mark}
-source: source_{number}
-target: {{schema: night, table: load_{number}, mode: append}}
-schedule: "{minute} 2 * * *"
-retries: 3
-owners: [etl, reporting]
-columns:
-  - {{name: id, type: integer, key: true}}
-  - {{name: name, type: text, length: 120}}
-  - {{name: amount, type: decimal, digits: [12, 2]}}
-  - {{name: day, type: date, format: "%Y-%m-%d"}}
-checks:
-  rows_at_least: {number}
-  late_after_minutes: 45
-description: >-
-  The rows that arrive over night,
-  added up by name.
-"""
-
-
-class WrongMeasureError(Exception):
-    """What was run is not what is to be measured."""
-
-
-# Repositories
-
-
-def file_of(number: int, mark: int = 0) -> tuple[str, str]:
-    """Return path and content of a file: four of five are DAGs, the others configs."""
-    team = f"team_{number % 20:02}"
-    if number % 5 == 4:
-        content = YAML.format(number=number, mark=mark, minute=number % 60)
-        return f"configs/{team}/load_{number:05}.yaml", content
-    return f"dags/{team}/load_{number:05}.py", PY.format(number=number, mark=mark)
-
-
-def marked_file(number: int, mark: int) -> tuple[str, str]:
-    """Return path and content of a file that says of which commit it is."""
-    return f"marks/part_{number % 6}/mark_{number:02}.txt", f"{mark}\n"
-
-
-def commit_stream(number: int, files: Iterable[tuple[str, str]], *, first: bool) -> bytes:
-    """Return a commit as `git fast-import` reads it."""
-    begin = (
-        f"commit refs/heads/main\ncommitter bench <bench@example.org> {1_700_000_000 + number}"
-        f" +0000\ndata {len(str(number))}\n{number}\n"
-    )
-    parts = [begin.encode(), b"" if first else b"from refs/heads/main^0\n"]
-    for path, content in files:
-        data = content.encode()
-        parts.append(f"M 100644 inline {path}\ndata {len(data)}\n".encode() + data + b"\n")
-    return b"".join(parts)
-
-
-class Repository:
-    """A bare repository on the server, and commits to it."""
-
-    def __init__(self, name: str) -> None:
-        """Take the repository, which need not exist yet."""
-        self.path = SERVED / f"{name}.git"
-        self.url = f"ssh://{SERVER}@127.0.0.1{self.path}"
-
-    def git(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Run git as the account that serves."""
-        command = [GIT, *arguments]
-        environment = {"PATH": PATH, "HOME": str(SERVED), "GIT_DIR": str(self.path)}
-        return run_as(SERVER, command, environment, stdin).strip()
-
-    def make(self, files: Iterable[tuple[str, str]]) -> str:
-        """Make it, with a first commit."""
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.path))
-        return self.push(0, files, first=True)
-
-    def push(self, number: int, files: Iterable[tuple[str, str]], *, first: bool = False) -> str:
-        """Commit these files, and return the commit."""
-        stream = commit_stream(number, files, first=first)
-        self.git("fast-import", "--quiet", stdin=stream)
-        return self.git("rev-parse", "refs/heads/main")
-
-
-# Commands
-
-
-def as_account(name: str) -> dict[str, Any]:
-    """Return what makes a process that account's."""
-    account = pwd.getpwnam(name)
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "cwd": "/"}
-
-
-def run_as(
-    account: str, command: Sequence[str], environment: Mapping[str, str], stdin: bytes = b""
-) -> str:
-    """Run a command that has to end well, and return what it printed."""
-    done = subprocess.run(
-        command, env=environment, input=stdin, capture_output=True, check=False,
-        **as_account(account),
-    )  # fmt: skip
-    if done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-500:]
-        raise WrongMeasureError(f"{shlex.join(command)[:200]} ended with {done.returncode}: {said}")
-    return done.stdout.decode()
-
-
-def timed(command: Sequence[str], environment: Mapping[str, str]) -> float:
-    """Return how long a command of the account took."""
-    began = time.perf_counter()
-    run_as(ACCOUNT, command, environment)
-    return time.perf_counter() - began
 
 
 class Node:
     """A link with its releases and settings: as many of them as are to be compared."""
 
     def __init__(self, name: str, repository: Repository, *, gate: bool, **other: Any) -> None:
-        """Name the paths, and write the settings."""
         self.home = HOME / name
         self.link = self.home / LINK
         self.repository = repository
@@ -265,135 +104,6 @@ def settings(link: str, url: str, *, gate: bool) -> dict[str, Any]:
     }
 
 
-# As cron gives it to a command.
-PLAIN = {"PATH": PATH, "HOME": str(HOME), "LOGNAME": ACCOUNT, "SHELL": "/bin/sh"}
-
-
-# Steps: commands on the way are wrapped, and note when they begin and end
-
-# bash knows the time without starting anything.
-WRAPPER = """#!/bin/bash
-begin=$EPOCHREALTIME
-{real} "$@"
-code=$?
-printf '%s\\0' "$begin" "$EPOCHREALTIME" "{name}" "${{GIT_SSH_COMMAND:-}}" "$#" "$@" >>{log}
-exit $code
-"""
-LOG = Path("/tmp/bench-dag-sync.log")  # noqa: S108 - the node is ours alone
-WRAPPED = {**PLAIN, "PATH": f"{WRAPPERS}:{PATH}"}
-
-
-def write_wrappers() -> None:
-    """Write a wrapper for each command that is a step."""
-    WRAPPERS.mkdir()
-    GATE.parent.mkdir()
-    GATE.symlink_to(PYTHON)
-    for name, real in (("git", GIT), ("sync", "/usr/bin/sync"), ("gate", PYTHON)):
-        wrapper = WRAPPERS / name
-        wrapper.write_text(WRAPPER.format(real=real, name=name, log=LOG))
-        wrapper.chmod(0o755)
-
-
-class Command:
-    """A wrapped command that ran."""
-
-    def __init__(
-        self, begin: float, end: float, name: str, ssh: str, arguments: Sequence[str]
-    ) -> None:
-        """Take what the wrapper noted."""
-        self.begin = begin
-        self.end = end
-        self.label = label(name, arguments)
-        self.ssh = ssh
-
-
-def label(name: str, arguments: Sequence[str]) -> str:
-    """Return how a command is called in the figures: of git, the subcommand belongs to it."""
-    if name != "git":
-        return name
-    words = iter(arguments)
-    for word in words:
-        if word in ("-c", "-C"):
-            next(words, None)
-        elif not word.startswith("-"):
-            return f"git {word}"
-    return "git"
-
-
-def parse_log(text: str) -> list[Command]:
-    """Return the commands that were noted, by their begin."""
-    words = iter(text.split("\0")[:-1])
-    found = []
-    for begin in words:
-        end, name, ssh, count = next(words), next(words), next(words), int(next(words))
-        arguments = [next(words) for _ in range(count)]
-        found.append(Command(float(begin), float(end), name, ssh, arguments))
-    return sorted(found, key=lambda command: command.begin)
-
-
-ITSELF = "itself, before "
-END = "the end"
-
-
-def divide(begin: float, end: float, commands: Sequence[Command]) -> dict[str, float]:
-    """Divide a run into steps that add up to it: the commands, and the program between them."""
-    steps: dict[str, float] = {}
-
-    def add(name: str, until: float) -> None:
-        nonlocal begin
-        steps[name] = steps.get(name, 0.0) + max(0.0, until - begin)
-        begin = max(begin, until)
-
-    for command in commands:
-        add(ITSELF + command.label, command.begin)
-        add(command.label, command.end)
-    add(ITSELF + END, end)
-    return {name: seconds for name, seconds in steps.items() if seconds}
-
-
-def point_gate_at(real: Path) -> None:
-    """Have the gate's interpreter be this one."""
-    GATE.unlink()
-    GATE.symlink_to(real)
-
-
-@contextlib.contextmanager
-def noted() -> Iterator[Callable[[], list[Command]]]:
-    """Have the wrappers note what runs; the function returns it."""
-    LOG.unlink(missing_ok=True)
-    LOG.touch(mode=0o600)
-    shutil.chown(LOG, ACCOUNT)
-    point_gate_at(WRAPPERS / "gate")
-    try:
-        yield lambda: parse_log(LOG.read_text())
-    finally:
-        point_gate_at(Path(PYTHON))
-        LOG.unlink()
-
-
-def by_step(run: Callable[[Mapping[str, str]], float]) -> dict[str, float]:
-    """Run something with wrapped commands, and return its seconds by step."""
-    with noted() as commands:
-        begin = time.time()
-        run(WRAPPED)
-        return divide(begin, time.time(), commands())
-
-
-def median_steps(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the median of each step, in the order of the run that has most of them."""
-    names = list(max(runs, key=len))
-    names += [name for run in runs for name in run if name not in names]
-    return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in names}
-
-
-def transport_of(commands: Sequence[Command]) -> str:
-    """Return the ssh command with which the program asked the server."""
-    for command in commands:
-        if command.label in ("git ls-remote", "git fetch") and command.ssh:
-            return command.ssh
-    raise WrongMeasureError("the program did not ask the server with git over ssh")
-
-
 # What is below a directory
 
 Inode = tuple[int, ...]
@@ -401,7 +111,7 @@ Inode = tuple[int, ...]
 
 def look(directory: Path) -> dict[str, Inode]:
     """Return of all that is below a directory, itself included, what a write would change."""
-    found = {}
+    found: dict[str, Inode] = {}
     for folder, names, files in os.walk(directory):
         for name in (".", *names, *files):
             path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - of thousands of files
@@ -421,12 +131,6 @@ def written(before: Mapping[str, Inode], after: Mapping[str, Inode]) -> list[str
 
 
 # Stages
-
-
-def in_turns(names: Sequence[str], round_number: int) -> list[str]:
-    """Return the order of a round: each time another one is the first."""
-    first = round_number % len(names)
-    return [*names[first:], *names[:first]]
 
 
 def import_times(text: str) -> list[tuple[str, float]]:
@@ -451,6 +155,16 @@ def set_up() -> dict[str, Any]:
     return {"files": FILES}
 
 
+def over(ssh: str) -> dict[str, str]:
+    """Return the environment in which git asks the server as the program does."""
+    return PLAIN | {"GIT_SSH_COMMAND": ssh, "GIT_SSH_VARIANT": "ssh"}
+
+
+def list_refs(repository: Repository, ssh: str) -> float:
+    """Return how long git takes to say where the branch is: the least that finds news."""
+    return timed([GIT, "ls-remote", "--", repository.url, "refs/heads/main"], over(ssh))
+
+
 def ticks(rounds: int) -> dict[str, Any]:
     """Compare a tick without news to a bare ls-remote, and see what it writes."""
     repository = Repository(SMALL)
@@ -459,19 +173,14 @@ def ticks(rounds: int) -> dict[str, Any]:
     with noted() as commands:
         node.tick(WRAPPED)  # May write that the news is published.
         ssh = transport_of(commands())
-    bare = [GIT, "ls-remote", "--", repository.url, "refs/heads/main"]
-    with_ssh = PLAIN | {"GIT_SSH_COMMAND": ssh, "GIT_SSH_VARIANT": "ssh"}
-    interpreter = shlex.split(PROGRAM.read_text().splitlines()[0].removeprefix("#!"))
+    interpreter = shlex.split(PROGRAM.read_bytes().splitlines()[0].decode().removeprefix("#!"))
     ways: dict[str, Callable[[], float]] = {
-        "ls-remote": lambda: timed(bare, with_ssh),
+        "ls-remote": lambda: list_refs(repository, ssh),
         "tick": lambda: node.tick(PLAIN),
         "python": lambda: timed([*interpreter, "-c", "pass"], PLAIN),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
     before = look(node.home)
-    for number in range(rounds):
-        for name in in_turns(list(ways), number):
-            taken[name].append(ways[name]())
+    taken = compare(ways, rounds)
     changed = written(before, look(node.home))
     steps = [by_step(node.tick) for _ in range(max(3, rounds // 4))]
     command = [*interpreter, "-X", "importtime", *node.command("--splay")]
@@ -504,7 +213,7 @@ def publish(rounds: int) -> dict[str, Any]:
         for node in nodes.values():
             node.publish(sha, WRAPPED)
         ssh = transport_of(commands())
-    with_ssh = PLAIN | {"GIT_SSH_COMMAND": ssh, "GIT_SSH_VARIANT": "ssh"}
+    with_ssh = over(ssh)
     trees = HOME / "by_hand"
     trees.mkdir()
     shutil.chown(trees, ACCOUNT, ACCOUNT)
@@ -525,22 +234,33 @@ def publish(rounds: int) -> dict[str, Any]:
             raise WrongMeasureError("what was checked out by hand is another commit")
         return seconds
 
-    ways: dict[str, Callable[[str], float]] = {
-        "by hand": by_hand,
-        "gate off": lambda sha: nodes["off"].publish(sha, PLAIN),
-        "gate on": lambda sha: nodes["on"].publish(sha, PLAIN),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        sha = repository.push(3 + number, [file_of(number, mark=3 + number)])
-        for name in in_turns(list(ways), number):
+    def push(number: int) -> str:
+        return repository.push(3 + number, [file_of(number, mark=3 + number)])
+
+    pushed = ""
+
+    def begin_round(number: int) -> None:
+        nonlocal pushed
+        pushed = push(number)
+
+    def after_sync(publish: Callable[[str], float]) -> Callable[[], float]:
+        def run() -> float:
             os.sync()  # Else one way pays for what another has written.
-            taken[name].append(ways[name](sha))
+            return publish(pushed)
+
+        return run
+
+    ways = {
+        "by hand": after_sync(by_hand),
+        "gate off": after_sync(lambda sha: nodes["off"].publish(sha, PLAIN)),
+        "gate on": after_sync(lambda sha: nodes["on"].publish(sha, PLAIN)),
+    }
+    taken = compare(ways, rounds, begin_round)
     steps = []
     for number in range(rounds, rounds + 3):
-        sha = repository.push(3 + number, [file_of(number, mark=3 + number)])
+        sha = push(number)
         os.sync()
-        steps.append(by_step(lambda environment, sha=sha: nodes["on"].publish(sha, environment)))
+        steps.append(by_step(partial(nodes["on"].publish, sha)))
     return {"seconds": taken, "steps": steps, "disk": disk(nodes["off"])}
 
 
@@ -579,76 +299,17 @@ def large(first_rounds: int, rounds: int) -> dict[str, Any]:
     for number in range(first_rounds):
         node = Node(f"large_{number}", repository, gate=True)
         os.sync()
-        first.append(by_step(lambda environment, node=node: node.publish(sha, environment)))
+        first.append(by_step(partial(node.publish, sha)))
     for number in range(rounds):
         sha = repository.push(1 + number, [file_of(number, mark=1 + number)])
         os.sync()
-        changed.append(by_step(lambda environment, sha=sha: node.publish(sha, environment)))
+        changed.append(by_step(partial(node.publish, sha)))
     with noted() as commands:
         node.tick(WRAPPED)
         ssh = transport_of(commands())
-    bare = [GIT, "ls-remote", "--", repository.url, "refs/heads/main"]
-    with_ssh = PLAIN | {"GIT_SSH_COMMAND": ssh, "GIT_SSH_VARIANT": "ssh"}
-    taken: dict[str, list[float]] = {"ls-remote": [], "tick": []}
-    for _ in range(rounds):
-        taken["ls-remote"].append(timed(bare, with_ssh))
-        taken["tick"].append(node.tick(PLAIN))
+    ways = {"ls-remote": lambda: list_refs(repository, ssh), "tick": lambda: node.tick(PLAIN)}
+    taken = compare(ways, rounds)
     return {"first": first, "changed": changed, "seconds": taken}
-
-
-# Reads
-
-
-def read_marks(folder: str) -> set[str]:
-    """Return the marks of all files of a read: one, unless the read is torn."""
-    marks = set()
-    for number in range(READ):
-        path, _ = marked_file(number, 0)
-        try:
-            with open(f"{folder}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 - millions of times
-                marks.add(file.read().decode())
-        except FileNotFoundError:
-            marks.add("missing")
-    return marks
-
-
-@contextlib.contextmanager
-def pinned(link: str) -> Iterator[str]:
-    """Resolve the link once, and hold the release, as the program's head says."""
-    while True:
-        path = os.path.realpath(link)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            try:
-                same = os.path.samestat(os.fstat(descriptor), Path(path).stat())
-            except FileNotFoundError:
-                same = False
-            if same:
-                yield path
-                return
-        finally:
-            os.close(descriptor)
-
-
-def read(link: str, count: int) -> dict[str, int]:
-    """Read through the pinned link, in between through the link itself; count what is torn."""
-    counts = {"pinned": 0, "pinned_torn": 0, "unpinned": 0, "unpinned_torn": 0}
-    seen = set()
-    for number in range(count):
-        with pinned(link) as path:
-            marks = read_marks(path)
-        seen |= marks
-        counts["pinned"] += 1
-        counts["pinned_torn"] += marks == {"missing"} or len(marks) != 1
-        if number % UNPINNED_EVERY == 0:
-            marks = read_marks(link)
-            counts["unpinned"] += 1
-            counts["unpinned_torn"] += marks == {"missing"} or len(marks) != 1
-    return counts | {"releases": len(seen)}
 
 
 def reads(count: int) -> dict[str, Any]:
@@ -656,7 +317,7 @@ def reads(count: int) -> dict[str, Any]:
     repository = Repository(MARKED)
     node = Node("reads", repository, gate=False, keep_releases=2, keep_days=0)
     node.publish(repository.git("rev-parse", "refs/heads/main"), PLAIN)
-    command = [PYTHON, __file__, "read", "--link", str(node.link), "--count", str(count // READERS)]
+    command = [PYTHON, "-m", dag_sync_reads.__name__, str(node.link), str(count // READERS)]
     began = time.perf_counter()
     readers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **as_account(ACCOUNT))
@@ -684,8 +345,7 @@ def reads(count: int) -> dict[str, Any]:
     }
 
 
-# stage → the function, its rounds, and its rounds in a quick run
-STAGES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...], tuple[int, ...]]] = {
+STAGES: Stages = {
     "set_up": (set_up, (), ()),
     "ticks": (ticks, (31,), (5,)),
     "publish": (publish, (11,), (3,)),
@@ -695,24 +355,12 @@ STAGES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...], tuple[in
 
 
 def main() -> int:
-    """Run one stage, and print what it found."""
+    """Run the stage that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=(*STAGES, "read"))
+    parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--link")
-    parser.add_argument("--count", type=int)
     options = parser.parse_args()
-    if options.stage == "read":
-        print(json.dumps(read(options.link, options.count)))
-        return 0
-    stage, rounds, few = STAGES[options.stage]
-    try:
-        found = stage(*(few if options.quick else rounds))
-    except WrongMeasureError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(found))
-    return 0
+    return run_stage(STAGES, options.stage, quick=options.quick)
 
 
 if __name__ == "__main__":

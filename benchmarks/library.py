@@ -7,15 +7,15 @@ have not: it runs in `.venv`.
 """
 
 import json
-import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from benchmarks import library_driver, measure
-from benchmarks.dag_sync import FEW_ROUNDS, ratio
-from benchmarks.measure import ROOT, Aim, BenchError
+from benchmarks import figures, measure
+from benchmarks.figures import FEW_ROUNDS, Aim, ratio, ways_table
+from benchmarks.library_flips import FLIPPED
+from benchmarks.measure import ROOT, BenchError
 
 PYTHON = ROOT / ".venv-airflow/bin/python"
 MILLI, MICRO = 1e3, 1e6
@@ -81,53 +81,42 @@ def refuse_blunt_flips(flips: Mapping[str, Any]) -> None:
         )
 
 
-def spread_table(title: str, unit: float, seconds: Mapping[str, list[float]], base: str) -> str:
-    """Return a table of ways to do the same, in parts of a second and to one of them."""
-    rows = []
-    for name, values in seconds.items():
-        shown = (statistics.median(values), min(values), max(values))
-        times = ratio(values, seconds[base])
-        cells = (f"{value * unit:,.1f}" for value in shown)
-        rows.append((name, *cells, len(values), f"{times:,.2f}" if times > 0.1 else f"{times:.2g}"))
-    return measure.table((title, "median", "least", "most", "rounds", f"to {base}"), rows)
-
-
-def report(figures: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
     """Return the figures, raw and as Markdown."""
-    aims, flips, backend = figures.aims(), figures.flips, figures.backend
+    aims, flips, backend = found.aims(), found.flips, found.backend
     raw = {
-        "aims": [asdict(aim) | {"met": aim.share <= 1} for aim in aims],
+        "aims": figures.raw_aims(aims),
         "quick": quick,
-        **asdict(figures),
+        **asdict(found),
     }
     kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(flips["kinds"].items()))
     configs = [
-        spread_table(f"{config['lines']} lines, µs", MICRO, config["seconds"], "yaml.safe_load")
-        for config in (figures.small_config, figures.large_config)
+        ways_table(f"{config['lines']} lines, µs", MICRO, config["seconds"], "yaml.safe_load")
+        for config in (found.small_config, found.large_config)
     ]
     text = "\n".join([
         (FEW_ROUNDS if quick else "")
-        + measure.table(("what", "measured", "aim", ""), [aim.row() for aim in aims]),
+        + figures.aims_table(aims),
         "One credential, again and again; the least that notices a new file is `os.stat` of it and"
         " a look into a dict:\n",
-        spread_table("µs per call", MICRO, figures.look_up["seconds"], "os.stat + dict"),
+        ways_table("µs per call", MICRO, found.look_up["seconds"], "os.stat + dict"),
         f"One of {backend['sources']:,} at random. Airflow's backend has them in one JSON file, rax"
         " each in its own. To read each of these for the first time took"
         f" {backend['first'] * MICRO:,.0f} µs; in that, Airflow's masker is told of each password,"
         " and it compiles the pattern of all that it knows anew.\n",
-        spread_table("µs per look-up", MICRO, backend["seconds"], "LocalFilesystemBackend"),
+        ways_table("µs per look-up", MICRO, backend["seconds"], "LocalFilesystemBackend"),
         "Imports, each in a new interpreter, whose start is not in them:\n",
-        spread_table("ms", MILLI, figures.imports["seconds"], "json, pathlib"),
+        ways_table("ms", MILLI, found.imports["seconds"], "json, pathlib"),
         "A config that the process has never read (cold) and one that it has (warm)."
         " `yaml.safe_load` parses in Python, as it always does; rax takes the loader in C where"
         " there is one, so its own share shows against the same loader:\n",
         *configs,
-        f"{flips['published']} generations of {library_driver.FLIPPED} credentials, published by"
+        f"{flips['published']} generations of {FLIPPED} credentials, published by"
         f" the module `credential_files` in {flips['seconds']:.0f} s, and {flips['readers']}"
         " processes that read all the while. A read fails when it raises, or is not of one"
         " generation. The careless ones resolve the link and read two files, without looking"
         " again:\n",
-        measure.table(
+        figures.table(
             ("reads", "all", "failed"),
             [("get_credentials", flips["reads"], flips["errors"]),
              ("careless", flips["naive"], flips["naive_errors"])],

@@ -6,28 +6,23 @@ that the machine's other work meets all of them.
 """
 
 import argparse
-import contextlib
-import getpass
 import json
 import os
 import random
 import subprocess
 import sys
-import tempfile
-import time
 import timeit
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.dag_sync_node import YAML, in_turns
+from benchmarks.dag_sync_repository import YAML
+from benchmarks.library_files import ROOT, credential, folder, name_of, settle, write_locked
+from benchmarks.library_flips import flips
+from benchmarks.turns import Stages, WrongMeasureError, compare, in_turns, run_stage
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = 1000
-READERS = 8
-# Of the set that is published again and again.
-FLIPPED = 10
 CALLS = 2000
 
 IMPORTS = {"json, pathlib": "json, pathlib", "rax": "rax.credentials, rax.config"}
@@ -43,40 +38,6 @@ print(time.perf_counter() - began, *loaded)
 """
 
 
-class WrongMeasureError(Exception):
-    """What was timed is not what it should have been."""
-
-
-def name_of(number: int) -> str:
-    """Return the name of a credential."""
-    return f"EBI-ETL-{number:04}"
-
-
-def credential(number: int, mark: str) -> dict[str, Any]:
-    """Return a credential whose user, password and metadata have the same mark."""
-    return {
-        "user": mark,
-        "pass": mark,
-        "host": f"db{number}.example.org",
-        "url": "",
-        "description": "the nightly load",
-        "metadata": {"conn_type": "postgres", "port": 5432, "database": "ebi", "mark": mark},
-    }
-
-
-def write_locked(path: Path, value: object) -> None:
-    """Write a file that rax reads: nobody else may."""
-    path.touch(0o600)
-    path.write_text(json.dumps(value))
-
-
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """Make a folder that is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="bench-library-") as name:
-        yield Path(name)
-
-
 def write_credentials(where: Path, count: int) -> None:
     """Write a set of credentials, and tell rax where it is."""
     where.mkdir()
@@ -86,23 +47,9 @@ def write_credentials(where: Path, count: int) -> None:
     settle()
 
 
-def settle() -> None:
-    """Wait until what was written is no longer so new that rax reads it anew each time."""
-    time.sleep(0.2)
-
-
 def seconds_per_call(call: Callable[[], object], calls: int) -> float:
     """Return how long a call takes, the loop around it included."""
     return timeit.timeit(call, number=calls) / calls
-
-
-def compare(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each way, which take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name in in_turns([*ways], number):
-            seconds[name].append(ways[name]())
-    return seconds
 
 
 # Stages
@@ -133,8 +80,39 @@ def look_up(rounds: int) -> dict[str, Any]:
         return {"seconds": compare(ways, rounds)}
 
 
+def connections(passwords: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return connections as Airflow's backend for files reads them."""
+    return {
+        name: {
+            "conn_type": "postgres",
+            "host": f"db{number}.example.org",
+            "login": password,
+            "password": password,
+            "port": 5432,
+            "schema": "ebi",
+        }
+        for number, (name, password) in enumerate(passwords.items())
+    }
+
+
 def backend(rounds: int) -> dict[str, Any]:
     """One of 1,000 at random: from rax, and from Airflow's backend for files."""
+    choice = random.Random(0)  # noqa: S311 - which name does not matter
+    passwords = {name_of(number): f"password-{number}" for number in range(SOURCES)}
+
+    def names(count: int) -> list[str]:
+        return choice.choices([*passwords], k=count)
+
+    def refuse_other(found: object, name: str) -> None:
+        if found != passwords[name]:
+            raise WrongMeasureError(f"{name}: another password than the one written")
+
+    def timed(get: Callable[[str], object], wanted: Sequence[str]) -> float:
+        begin = timeit.default_timer()
+        for name in wanted:
+            get(name)
+        return (timeit.default_timer() - begin) / len(wanted)
+
     with folder() as here:
         os.environ["AIRFLOW_HOME"] = str(here / "airflow")
         from airflow.secrets.local_filesystem import LocalFilesystemBackend
@@ -143,42 +121,15 @@ def backend(rounds: int) -> dict[str, Any]:
         from rax.credentials import get_credentials
 
         file = here / "connections.json"
-        connections = {
-            name_of(number): {
-                "conn_type": "postgres",
-                "host": f"db{number}.example.org",
-                "login": f"password-{number}",
-                "password": f"password-{number}",
-                "port": 5432,
-                "schema": "ebi",
-            }
-            for number in range(SOURCES)
-        }
-        write_locked(file, connections)
+        write_locked(file, connections(passwords))
         write_credentials(here / "credentials", SOURCES)
         theirs, ours = LocalFilesystemBackend(connections_file_path=str(file)), CredentialsBackend()
-        choice = random.Random(0)  # noqa: S311 - which name does not matter
-
-        def names(count: int) -> list[str]:
-            return choice.choices([*connections], k=count)
-
-        def refuse_other(found: object, name: str) -> None:
-            if found != connections[name]["password"]:
-                raise WrongMeasureError(f"{name}: another password than the one written")
 
         def by_airflow() -> float:
-            (name,) = names(1)
-            begin = timeit.default_timer()
-            connection = theirs.get_connection(name)
-            seconds = timeit.default_timer() - begin
-            refuse_other(connection and connection.password, name)
-            return seconds
-
-        def timed(get: Callable[[str], object], wanted: Sequence[str]) -> float:
-            begin = timeit.default_timer()
-            for name in wanted:
-                get(name)
-            return (timeit.default_timer() - begin) / len(wanted)
+            wanted = names(1)
+            connection = theirs.get_connection(wanted[0])
+            refuse_other(connection and connection.password, wanted[0])
+            return timed(theirs.get_connection, wanted)
 
         def by_rax() -> float:
             wanted = names(CALLS)
@@ -194,7 +145,7 @@ def backend(rounds: int) -> dict[str, Any]:
         # Airflow's first one also imports what it needs; ours reads each file, and tells Airflow's
         # masker of each password.
         by_airflow()
-        first = timed(get_credentials, [*connections])
+        first = timed(get_credentials, [*passwords])
         ways = {
             "LocalFilesystemBackend": by_airflow,
             "get_credentials": by_rax,
@@ -285,123 +236,7 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, list) else value
 
 
-# Reads while generations flip
-
-
-def publish(link: Path, until: int) -> None:
-    """Publish so many generations with the module itself, each in a process, as on a node."""
-    from ansible.module_utils.testing import patch_module_args
-    from ansible_collections.caspian.airflow.plugins.modules import credential_files
-
-    for generation in range(until):
-        mark = f"generation-{generation}"
-        arguments = {
-            "path": str(link),
-            "owner": getpass.getuser(),
-            "credentials": {name_of(number): credential(number, mark) for number in range(FLIPPED)},
-        }
-        child = os.fork()
-        if child == 0:
-            code: object = 1
-            try:
-                # The module's result; it has written its errors there too.
-                os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-                with patch_module_args(arguments):
-                    credential_files.main()
-            except SystemExit as ended:
-                code = ended.code
-            finally:
-                sys.stdout.flush()
-                os._exit(1 if code else 0)
-        if os.waitpid(child, 0)[1]:
-            raise WrongMeasureError("the module has failed")
-        print(generation, flush=True)
-
-
-def read(link: Path, at_least: int, ended: Path) -> dict[str, Any]:
-    """Read until the publisher has ended; count what goes wrong, and what would without rax."""
-    os.environ["RAX_CREDENTIALS_DIR"] = str(link)
-    from rax.credentials import get_credentials
-    from rax.errors import RaxError
-
-    choice = random.Random(os.getpid())  # noqa: S311 - which name does not matter
-    found: dict[str, Any] = {"reads": 0, "errors": 0, "naive": 0, "naive_errors": 0, "kinds": {}}
-    seen = set()
-    while found["reads"] < at_least or not ended.exists():
-        name = name_of(choice.randrange(FLIPPED))
-        found["reads"] += 1
-        try:
-            got = get_credentials(name)
-            marks = {got["user"], got["pass"], got["metadata"]["mark"]}
-            if len(marks) != 1:
-                raise RaxError("torn")
-            seen |= marks
-        except Exception as error:
-            found["errors"] += 1
-            kind = type(error).__name__
-            found["kinds"][kind] = found["kinds"].get(kind, 0) + 1
-        if found["reads"] % 10 == 0:
-            # What a program does that takes the link for a folder: all of one set.
-            found["naive"] += 1
-            try:
-                here = link.resolve()
-                texts = [(here / f"{name_of(number)}.json").read_text() for number in range(2)]
-                marks = {json.loads(text)["pass"] for text in texts}
-                found["naive_errors"] += len(marks) != 1
-            except OSError:
-                found["naive_errors"] += 1
-    return found | {"generations": len(seen)}
-
-
-def flips(reads: int, generations: int, publisher: str) -> dict[str, Any]:
-    """Read by 8 processes while generations are published one after the other."""
-    with folder() as here:
-        link, ended = here / "credentials", here / "ended"
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "collections")}
-        module = [publisher, "-m", "benchmarks.library_driver", "publish"]
-        began = timeit.default_timer()
-        with subprocess.Popen(
-            [*module, "--link", str(link), "--generations", str(generations)],
-            stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
-        ) as publishing:  # fmt: skip
-            lines = iter(publishing.stdout or ())
-            if not next(lines, ""):
-                raise WrongMeasureError("the module has published nothing")
-            command = [
-                sys.executable, "-m", "benchmarks.library_driver", "read", "--link", str(link),
-                "--count", str(reads // READERS), "--ended", str(ended),
-            ]  # fmt: skip
-            readers = [
-                subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-                for _ in range(READERS)
-            ]
-            try:
-                published = 1 + sum(1 for _ in lines)
-            finally:
-                ended.touch()
-                outputs = [reader.communicate()[0] for reader in readers]
-            if publishing.wait() or published != generations:
-                raise WrongMeasureError("the module has failed")
-        if any(reader.returncode for reader in readers):
-            raise WrongMeasureError("a reader has failed")
-        counts = [json.loads(output) for output in outputs]
-        kinds: dict[str, int] = {}
-        for of in counts:
-            for kind, count in of.pop("kinds").items():
-                kinds[kind] = kinds.get(kind, 0) + count
-        fewest = min(of["generations"] for of in counts)
-        return {
-            "seconds": timeit.default_timer() - began,
-            "published": published,
-            "readers": READERS,
-            "kinds": kinds,
-            **{name: sum(of[name] for of in counts) for name in counts[0]},
-            "generations": fewest,
-        }
-
-
-# stage → its function, what it is told, and what in a quick run
-STAGES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...], tuple[int, ...]]] = {
+STAGES: Stages = {
     "look_up": (look_up, (51,), (3,)),
     "backend": (backend, (21,), (2,)),
     "imports": (imports, (51,), (3,)),
@@ -412,30 +247,14 @@ STAGES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...], tuple[in
 
 
 def main() -> int:
-    """Run one stage, and print what it found."""
+    """Run the stage that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=(*STAGES, "publish", "read"))
+    parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--publisher", default=sys.executable, help="a python that has Ansible")
-    parser.add_argument("--link", type=Path)
-    parser.add_argument("--generations", type=int)
-    parser.add_argument("--count", type=int)
-    parser.add_argument("--ended", type=Path)
     options = parser.parse_args()
-    try:
-        if options.stage == "publish":
-            publish(options.link, options.generations)
-            return 0
-        if options.stage == "read":
-            print(json.dumps(read(options.link, options.count, options.ended)))
-            return 0
-        stage, rounds, few = STAGES[options.stage]
-        more = (options.publisher,) if options.stage == "flips" else ()
-        print(json.dumps(stage(*(few if options.quick else rounds), *more)))
-    except WrongMeasureError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    more = (options.publisher,) if options.stage == "flips" else ()
+    return run_stage(STAGES, options.stage, quick=options.quick, more=more)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the benchmarks share: a timed run, what it was taken on, and tables of figures."""
+"""What the benchmarks share: a timed run, and the machine that it is taken on."""
 
 import contextlib
 import importlib.metadata
 import json
-import math
 import os
 import signal
-import statistics
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.memory import PeakMemory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -24,38 +23,6 @@ PING = "benchmarks/ping.yml"
 
 class BenchError(Exception):
     """What keeps a figure from being taken; its text is shown without a traceback."""
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A figure, and what it should be."""
-
-    what: str
-    value: float
-    limit: float
-    at_least: bool = False
-    unit: str = "×"
-
-    @property
-    def share(self) -> float:
-        """How much of what the aim allows was used."""
-        part, whole = (self.limit, self.value) if self.at_least else (self.value, self.limit)
-        return part / whole if whole else (math.inf if part else 0.0)
-
-    def row(self) -> tuple[str, str, str, str]:
-        """Return the figure as a line of the table."""
-        sign = "≥" if self.at_least else "≤"
-        return self.what, self.text(self.value), f"{sign} {self.text(self.limit)}", self.verdict
-
-    def text(self, value: float) -> str:
-        """Return a figure as people write it."""
-        digits = 0 if self.at_least or self.unit != "×" else 2
-        return f"{value:,.{digits}f}{self.unit}"
-
-    @property
-    def verdict(self) -> str:
-        """Whether the aim is met."""
-        return "met" if self.share <= 1 else "**missed**"
 
 
 @dataclass(frozen=True)
@@ -120,63 +87,6 @@ def refuse_bad_recap(run: Run, hosts: set[str], *, changed: bool) -> None:
             )
 
 
-class PeakMemory(threading.Thread):
-    """Looks at a process and its descendants while they run: the most memory they had, in bytes."""
-
-    def __init__(self, every: float = 0.1) -> None:
-        """Look so often."""
-        super().__init__(daemon=True)
-        self.every = every
-        self.largest = 0
-        self.together = 0
-        self.ended = threading.Event()
-        self.pid = 0
-
-    def watch(self, pid: int) -> None:
-        """Begin."""
-        self.pid = pid
-        self.start()
-
-    def run(self) -> None:
-        """Look until told to end."""
-        while not self.ended.wait(self.every):
-            sizes = [proportional_bytes(pid) for pid in with_descendants(self.pid, parents())]
-            self.together = max(self.together, sum(sizes))
-
-    def end(self, largest: int) -> None:
-        """End, with what the system has noted of the largest process."""
-        self.ended.set()
-        self.join()
-        self.largest = largest
-
-
-def parents() -> dict[int, int]:
-    """Return the parent of each process."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name before may hold anything, blanks and brackets too.
-            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    return found
-
-
-def with_descendants(pid: int, parent_of: Mapping[int, int]) -> set[int]:
-    """Return a process and all that it has started and that have not been given away."""
-    found = {pid}
-    while more := {child for child, parent in parent_of.items() if parent in found} - found:
-        found |= more
-    return found
-
-
-def proportional_bytes(pid: int) -> int:
-    """Return the memory of a process, of shared pages its part; 0 of one that has ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 def run(label: str, *argv: str, watch: PeakMemory | None = None, **environment: str) -> Ended:
     """Run a command with its output in a log, and say how long it took."""
     log = LAB / "log" / f"bench-{label}.log"
@@ -228,41 +138,6 @@ def playbook(
     return parse_run(ended.seconds, times.read_text(), ended.cpu_seconds)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table: texts to the left, numbers and shares to the right."""
-    numeric = [
-        all(isinstance(row[column], int | float) or str(row[column]).endswith("%") for row in rows)
-        for column in range(len(header))
-    ]
-    lines = [list(header), ["--:" if right else "---" for right in numeric]]
-    lines += [[cell(value) for value in row] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def cell(value: object) -> str:
-    """Return a value as the text of a table's cell."""
-    return f"{value:.1f}" if isinstance(value, float) else str(value).replace("|", "\\|")
-
-
-def busy(machine: Mapping[str, Any]) -> str:
-    """Return a warning when other work was going on, else nothing."""
-    if machine["load"] <= machine["cores"] / 4:
-        return ""
-    return (
-        f"**The machine was busy** (load {machine['load']:.1f} on {machine['cores']} cores"
-        " before the start): these figures are no measure."
-    )
-
-
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """Return what the figures were taken on, as a sentence."""
-    return (
-        f"{machine['date']}, commit {machine['commit']}: {machine['cores']} cores,"
-        f" {machine['memory_gib']} GiB, {machine['engine']},"
-        f" ansible-core {machine['ansible_core']}, load {machine['load']:.1f} before the start."
-    )
-
-
 def capture(*argv: str) -> str:
     """Return the output of a quick command; of one that fails, nothing."""
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -275,12 +150,6 @@ def output_of(what: str, *argv: str, stdin: str) -> str:
     if done.returncode:
         raise BenchError(f"{what} failed: {done.stderr.strip()[-500:]}")
     return done.stdout
-
-
-def spread(name: str, runs: Sequence[Run]) -> tuple[str, float, float, float, int]:
-    """Return (name, median, least, most, count) of the runs' seconds."""
-    seconds = [run.seconds for run in runs]
-    return name, statistics.median(seconds), min(seconds), max(seconds), len(runs)
 
 
 def look_at_machine() -> dict[str, Any]:
@@ -322,17 +191,3 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
-
-
-def write(
-    results: Path, name: str, machine: dict[str, Any], report: tuple[dict[str, Any], str]
-) -> None:
-    """Write a benchmark's figures as JSON and as Markdown, and print the latter."""
-    figures, text = report
-    head = "\n\n".join(filter(None, (f"# {name}", machine_line(machine), busy(machine), text)))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / f"{name}.md").write_text(head)
-    (results / f"{name}.json").write_text(
-        json.dumps({"benchmark": name, "machine": machine} | figures, indent=1) + "\n"
-    )
-    print(f"\n{head}")

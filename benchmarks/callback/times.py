@@ -37,7 +37,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:
-        """Begin with no span."""
         super().__init__()
         self.play = ""
         self.spans: list[dict[str, Any]] = []

@@ -5,7 +5,8 @@ import pytest
 import yaml
 from bench_testing import CLEAN, make_run
 
-from benchmarks import credentials, measure
+from benchmarks import credentials, credentials_fleet, measure
+from benchmarks.figures import Aim
 
 SECONDS = {
     credentials.PING: (2.0, 1.0, 10.0),
@@ -40,13 +41,13 @@ def test_figures_are_medians_of_the_ratios_of_rounds(figures):
 @pytest.mark.parametrize(
     ("aim", "text", "met"),
     [
-        pytest.param(credentials.Aim("x", 1.5, 2.0), "1.50×", True, id="below"),
-        pytest.param(credentials.Aim("x", 2.0, 2.0), "2.00×", True, id="just"),
-        pytest.param(credentials.Aim("x", 2.01, 2.0), "2.01×", False, id="above"),
-        pytest.param(credentials.Aim("x", 1234.5, 200, at_least=True), "1,234×", True, id="faster"),
-        pytest.param(credentials.Aim("x", 150, 200, at_least=True), "150×", False, id="slower"),
-        pytest.param(credentials.Aim("x", 42, 42, unit=""), "42", True, id="count"),
-        pytest.param(credentials.Aim("x", 43, 42, unit=""), "43", False, id="one-too-many"),
+        pytest.param(Aim("x", 1.5, 2.0), "1.50×", True, id="below"),
+        pytest.param(Aim("x", 2.0, 2.0), "2.00×", True, id="just"),
+        pytest.param(Aim("x", 2.01, 2.0), "2.01×", False, id="above"),
+        pytest.param(Aim("x", 1234.5, 200, at_least=True), "1,234×", True, id="faster"),
+        pytest.param(Aim("x", 150, 200, at_least=True), "150×", False, id="slower"),
+        pytest.param(Aim("x", 42, 42, unit=""), "42", True, id="count"),
+        pytest.param(Aim("x", 43, 42, unit=""), "43", False, id="one-too-many"),
     ],
 )
 def test_an_aim_is_met_or_missed(aim, text, met):
@@ -83,7 +84,7 @@ def test_the_parts_of_a_run_add_up():
 def test_requests_are_counted_by_what_they_ask_for():
     paths = ["/v2.0/tokens", *["/projects/1000/credentials.json"] * 3]
     lines = [json.dumps({"method": "GET", "path": path, "status": 200}) for path in paths]
-    assert credentials.count_requests(lines) == {"tokens": 1, "pages": 3}
+    assert credentials_fleet.count_requests(lines) == {"tokens": 1, "pages": 3}
 
 
 @pytest.mark.parametrize(("sources", "expected"), [(1000, 41), (1001, 42), (25, 2)])
@@ -92,21 +93,21 @@ def test_a_listing_ends_with_an_empty_page(sources, expected):
 
 
 def test_every_declared_source_is_in_its_project():
-    data = credentials.vault_data("word")
-    for count in (credentials.SOURCES, credentials.MANY):
+    data = credentials_fleet.vault_data("word")
+    for count in (credentials_fleet.SOURCES, credentials_fleet.MANY):
         names = [
             record["description"].split()[0]
             for record in data["credentials"]
             if record["project_id"] == count
         ]
-        assert names == [credentials.name_of(number) for number in range(count)]
+        assert names == [credentials_fleet.name_of(number) for number in range(count)]
     identifiers = [record["id"] for record in data["credentials"]]
     assert len(set(identifiers)) == len(identifiers)
 
 
 def test_an_inventory_names_its_nodes_and_sources(tmp_path):
     variables = {"credentials_sources": ["A", "B"], "ansible_ssh_common_args": "-o 'a b'"}
-    credentials.write_inventory(tmp_path / "it", "192.0.2.7", 3, variables)
+    credentials_fleet.write_inventory(tmp_path / "it", "192.0.2.7", 3, variables)
     hosts = json.loads((tmp_path / "it/hosts.json").read_text())["airflow"]["hosts"]
     assert [*hosts] == ["node1", "node2", "node3"]
     assert len({host["ansible_port"] for host in hosts.values()}) == 3
@@ -124,7 +125,7 @@ def test_an_inventory_names_its_nodes_and_sources(tmp_path):
     ],
 )
 def test_a_run_that_did_not_deliver_is_refused(tmp_path, monkeypatch, listing, names):
-    fleet = credentials.Fleet(tmp_path)
+    fleet = credentials_fleet.Fleet(tmp_path)
     monkeypatch.setattr(fleet, "on_the_machine", lambda _: listing)
     if names is None:
         fleet.refuse_unless_delivered(credentials.AGAIN)
@@ -139,7 +140,7 @@ def test_a_run_that_did_not_deliver_is_refused(tmp_path, monkeypatch, listing, n
     ids=lambda value: getattr(value, "name", value),
 )
 def test_nodes_are_emptied_before_a_first_run_alone(tmp_path, monkeypatch, step, emptied, changed):
-    fleet, scripts = credentials.Fleet(tmp_path), []
+    fleet, scripts = credentials_fleet.Fleet(tmp_path), []
     recap = {f"node{number}": CLEAN | {"changed": changed} for number in (1, 2, 3)}
     given = []
 
@@ -155,10 +156,10 @@ def test_nodes_are_emptied_before_a_first_run_alone(tmp_path, monkeypatch, step,
 
 
 def test_a_vault_that_does_not_start_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(credentials.sys, "executable", "/bin/false")
+    monkeypatch.setattr(credentials_fleet.sys, "executable", "/bin/false")
     with (
         pytest.raises(measure.BenchError, match="does not start"),
-        credentials.Vault(tmp_path).running(),
+        credentials_fleet.Vault(tmp_path).running(),
     ):
         pytest.fail("it started")
     assert (tmp_path / "password").stat().st_mode & 0o077 == 0

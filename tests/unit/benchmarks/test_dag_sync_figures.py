@@ -3,14 +3,26 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import subprocess
+import sys
 import threading
 
 import pytest
 import yaml
 
-from benchmarks import dag_sync, dag_sync_node, measure
-from benchmarks.dag_sync_node import Command, WrongMeasureError
+from benchmarks import (
+    dag_sync,
+    dag_sync_commands,
+    dag_sync_node,
+    dag_sync_reads,
+    dag_sync_repository,
+    dag_sync_steps,
+    measure,
+)
+from benchmarks.dag_sync_steps import Command
+from benchmarks.figures import Aim
+from benchmarks.turns import WrongMeasureError, in_turns
 
 SSH = "ssh -F /dev/null -oBatchMode=yes"
 TICKS = {
@@ -67,7 +79,7 @@ def test_figures_are_medians_of_the_ratios_of_rounds(figures):
 
 @pytest.mark.parametrize(("count", "verdict"), [(0, "met"), (1, "**missed**")])
 def test_an_aim_of_none_is_met_by_none_alone(count, verdict):
-    aim = measure.Aim("torn", count, 0, unit="")
+    aim = Aim("torn", count, 0, unit="")
     assert aim.row() == ("torn", str(count), "≤ 0", verdict)
     assert aim.share == (math.inf if count else 0)
 
@@ -77,11 +89,11 @@ def test_the_report_has_every_figure_and_every_run(figures):
     assert "| tick without news, to a bare ls-remote | 1.40× | ≤ 1.50× | met |" in text
     assert "| the same, gate on | 1.60× | ≤ 1.50× | **missed** |" in text
     assert "| torn of 100,000 pinned reads | 0 | ≤ 0 | met |" in text
-    assert "| tick | 240.0 | 140.0 | 3000.0 | 3 | 1.40 |" in text
+    assert "| tick | 240.0 | 140.0 | 3,000.0 | 3 | 1.40 |" in text
     assert "Written by the ticks: nothing, of 1,547 inodes" in text
     assert "Excepted is the time of `.airflow-git-dir/last_success`" in text
     assert "| argparse | 9.5 |" in text
-    assert "| gate off | 700.0 | 400.0 | 1600.0 | 3 | 1.40 |" in text
+    assert "| gate off | 700.0 | 400.0 | 1,600.0 | 3 | 1.40 |" in text
     assert "80 publications in 42 s" in text
     assert "| through the link itself | 25000 | 17 |" in text
     assert "One more release of 1,500 files takes 6.0 MiB on the disk (2.0 MiB" in text
@@ -106,10 +118,10 @@ def test_few_rounds_are_said(figures):
 def test_steps_add_up_and_small_ones_are_one_row():
     table = dag_sync.steps_table("step", [{"fetch": 1.0, "gate": 0.98, "a": 0.015, "b": 0.005}])
     assert table.splitlines()[2:] == [
-        "| fetch | 1000.0 | 50% |",
+        "| fetch | 1,000.0 | 50% |",
         "| gate | 980.0 | 49% |",
         "| 2 smaller ones | 20.0 | 1% |",
-        "| all | 2000.0 | 100% |",
+        "| all | 2,000.0 | 100% |",
     ]
 
 
@@ -145,6 +157,18 @@ def test_a_stage_is_run_in_the_node(monkeypatch, quick):
 # The driver in the node
 
 
+def test_what_is_copied_to_the_node_needs_nothing_else(tmp_path):
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    for file in dag_sync.ON_THE_NODE:
+        shutil.copy(file, folder)
+    for name in (dag_sync_node.__name__, dag_sync_reads.__name__):
+        subprocess.run(
+            [sys.executable, "-S", "-c", f"import {name}"], check=True, cwd="/",
+            env={"PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+
+
 def test_the_settings_are_those_that_the_program_takes(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(dag_sync_node.settings(str(tmp_path / "x"), "/srv/x", gate=False)))
@@ -160,7 +184,7 @@ def test_the_settings_are_those_that_the_program_takes(tmp_path):
 def test_files_are_what_the_gate_accepts():
     paths = set()
     for number in range(40):
-        path, content = dag_sync_node.file_of(number, mark=3)
+        path, content = dag_sync_repository.file_of(number, mark=3)
         paths.add(path)
         if path.endswith(".py"):
             compile(content, path, "exec")
@@ -168,7 +192,7 @@ def test_files_are_what_the_gate_accepts():
             assert path.startswith("configs/")
             assert yaml.safe_load(content)["source"] == f"source_{number}"
         assert "revision 3" in content
-        assert content != dag_sync_node.file_of(number, mark=4)[1]
+        assert content != dag_sync_repository.file_of(number, mark=4)[1]
     assert len(paths) == 40
 
 
@@ -179,15 +203,15 @@ def test_commits_are_what_git_reads(tmp_path):
         ).stdout.decode()  # fmt: skip
 
     git("init", "--quiet", "--bare", "--initial-branch=main")
-    files = [dag_sync_node.file_of(number) for number in range(10)]
+    files = [dag_sync_repository.file_of(number) for number in range(10)]
     streams = [
-        dag_sync_node.commit_stream(0, files, first=True),
-        dag_sync_node.commit_stream(1, [dag_sync_node.file_of(7, mark=1)], first=False),
+        dag_sync_repository.commit_stream(0, files, first=True),
+        dag_sync_repository.commit_stream(1, [dag_sync_repository.file_of(7, mark=1)], first=False),
     ]
     for stream in streams:
         git("fast-import", "--quiet", stdin=stream)
     assert git("log", "--format=%s", "main").split() == ["1", "0"]
-    changed, content = dag_sync_node.file_of(7, mark=1)
+    changed, content = dag_sync_repository.file_of(7, mark=1)
     assert git("diff", "--name-only", "main~1", "main").split() == [changed]
     assert git("show", f"main:{changed}") == content
     assert len(git("ls-tree", "-r", "--name-only", "main").split()) == 10
@@ -204,20 +228,20 @@ def test_commits_are_what_git_reads(tmp_path):
     ],
 )
 def test_a_command_is_called_by_what_it_does(name, arguments, expected):
-    assert dag_sync_node.label(name, arguments) == expected
+    assert dag_sync_steps.label(name, arguments) == expected
 
 
 def test_what_the_wrapper_notes_is_read_again(tmp_path):
     log, wrapper = tmp_path / "log", tmp_path / "git"
-    script = dag_sync_node.WRAPPER.format(real="/bin/false", name="git", log=log)
+    script = dag_sync_steps.WRAPPER.format(real="/bin/false", name="git", log=log)
     wrapper.write_text(script)
     wrapper.chmod(0o755)
     for arguments in (["-c", "a=", "ls-remote", "two\nlines", ""], ["fetch"]):
         done = subprocess.run([wrapper, *arguments], env={"GIT_SSH_COMMAND": SSH}, check=False)
         assert done.returncode == 1
-    commands = dag_sync_node.parse_log(log.read_text())
+    commands = dag_sync_steps.parse_log(log.read_text())
     assert [command.label for command in commands] == ["git ls-remote", "git fetch"]
-    assert dag_sync_node.transport_of(commands) == SSH
+    assert dag_sync_steps.transport_of(commands) == SSH
     first, second = commands
     assert 0 < first.begin <= first.end <= second.begin <= second.end
 
@@ -226,7 +250,7 @@ def test_another_transport_than_ssh_is_refused():
     asked = Command(0, 1, "git", "", ["ls-remote"])
     other = Command(0, 1, "git", SSH, ["rev-parse"])
     with pytest.raises(WrongMeasureError, match="did not ask the server with git over ssh"):
-        dag_sync_node.transport_of([asked, other])
+        dag_sync_steps.transport_of([asked, other])
 
 
 def test_a_run_is_divided_without_gaps():
@@ -236,7 +260,7 @@ def test_a_run_is_divided_without_gaps():
         Command(3.0, 5.0, "sync", "", []),  # begins during the one before
         Command(5.0, 5.5, "git", SSH, ["fetch"]),
     ]
-    steps = dag_sync_node.divide(0.5, 6.0, commands)
+    steps = dag_sync_steps.divide(0.5, 6.0, commands)
     assert steps == {
         "itself, before git ls-remote": 0.5,
         "git ls-remote": 1.0,
@@ -250,7 +274,7 @@ def test_a_run_is_divided_without_gaps():
 
 def test_steps_of_runs_are_medians_in_order():
     runs = [{"a": 1.0, "c": 5.0}, {"a": 3.0, "b": 1.0, "c": 2.0}, {"a": 2.0, "b": 2.0, "c": 9.0}]
-    steps = dag_sync_node.median_steps(runs)
+    steps = dag_sync_steps.median_steps(runs)
     assert list(steps.items()) == [("a", 2.0), ("b", 1.0), ("c", 5.0)]
 
 
@@ -289,7 +313,7 @@ def test_every_write_is_seen(tmp_path, change, expected):
 
 
 def test_each_way_is_the_first_in_turn():
-    turns = [dag_sync_node.in_turns(["a", "b", "c"], number) for number in range(4)]
+    turns = [in_turns(["a", "b", "c"], number) for number in range(4)]
     assert turns == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
 
 
@@ -313,8 +337,8 @@ import time:       309 |       2161 | json
 def published(tmp_path):
     """Releases with marks, and a link to the first."""
     for mark in (1, 2):
-        for number in range(dag_sync_node.READ):
-            path, content = dag_sync_node.marked_file(number, mark)
+        for number in range(dag_sync_repository.READ):
+            path, content = dag_sync_repository.marked_file(number, mark)
             file = tmp_path / f"release{mark}" / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
@@ -330,12 +354,12 @@ def flip(link, target):
 
 
 def test_a_read_that_a_publication_meets_is_torn(published):
-    assert dag_sync_node.read_marks(str(published)) == {"1\n"}
-    path, content = dag_sync_node.marked_file(7, 2)
+    assert dag_sync_reads.read_marks(str(published)) == {"1\n"}
+    path, content = dag_sync_repository.marked_file(7, 2)
     (published / path).write_text(content)
-    assert dag_sync_node.read_marks(str(published)) == {"1\n", "2\n"}
+    assert dag_sync_reads.read_marks(str(published)) == {"1\n", "2\n"}
     (published / path).unlink()
-    assert dag_sync_node.read_marks(str(published)) == {"1\n", "missing"}
+    assert dag_sync_reads.read_marks(str(published)) == {"1\n", "missing"}
 
 
 def is_free(release):
@@ -351,23 +375,23 @@ def is_free(release):
 
 
 def test_a_pinned_reader_stays_on_its_release_and_holds_it(published):
-    with dag_sync_node.pinned(str(published)) as path:
+    with dag_sync_reads.pinned(str(published)) as path:
         flip(published, "release2")
-        assert dag_sync_node.read_marks(path) == {"1\n"}
+        assert dag_sync_reads.read_marks(path) == {"1\n"}
         assert not is_free(path)
     assert is_free(path)
-    with dag_sync_node.pinned(str(published)) as path:
-        assert dag_sync_node.read_marks(path) == {"2\n"}
+    with dag_sync_reads.pinned(str(published)) as path:
+        assert dag_sync_reads.read_marks(path) == {"2\n"}
 
 
 def test_torn_reads_are_counted(published, monkeypatch):
-    monkeypatch.setattr(dag_sync_node, "UNPINNED_EVERY", 2)
+    monkeypatch.setattr(dag_sync_reads, "UNPINNED_EVERY", 2)
     whole = {"pinned": 4, "pinned_torn": 0, "unpinned": 2, "unpinned_torn": 0, "releases": 1}
-    assert dag_sync_node.read(str(published), 4) == whole
-    path, content = dag_sync_node.marked_file(7, 2)
+    assert dag_sync_reads.read(str(published), 4) == whole
+    path, content = dag_sync_repository.marked_file(7, 2)
     (published / path).write_text(content)
     torn = whole | {"pinned_torn": 4, "unpinned_torn": 2, "releases": 2}
-    assert dag_sync_node.read(str(published), 4) == torn
+    assert dag_sync_reads.read(str(published), 4) == torn
 
 
 def test_flips_do_not_tear_pinned_reads(published):
@@ -381,7 +405,7 @@ def test_flips_do_not_tear_pinned_reads(published):
     publisher = threading.Thread(target=publish)
     publisher.start()
     try:
-        counts = dag_sync_node.read(str(published), 100)
+        counts = dag_sync_reads.read(str(published), 100)
     finally:
         ended.set()
         publisher.join()
@@ -390,9 +414,9 @@ def test_flips_do_not_tear_pinned_reads(published):
 
 
 def test_what_ends_badly_is_no_measure(monkeypatch):
-    monkeypatch.setattr(dag_sync_node, "as_account", lambda _: {})
+    monkeypatch.setattr(dag_sync_commands, "as_account", lambda _: {})
     with pytest.raises(WrongMeasureError, match=r"ended with 3: why"):
-        dag_sync_node.run_as("airflow", ["/bin/sh", "-c", "echo why >&2; exit 3"], {})
+        dag_sync_commands.run_as("airflow", ["/bin/sh", "-c", "echo why >&2; exit 3"], {})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import sys
 import pytest
 import yaml
 
-from benchmarks import library, library_driver, measure
+from benchmarks import library, library_driver, library_files, library_flips, measure
+from benchmarks.turns import WrongMeasureError, compare
 
 LOOK_UP = {
     "seconds": {
@@ -131,7 +132,7 @@ def test_there_is_a_stage_for_each_figure():
 def test_ways_take_turns():
     order = []
     ways = {name: lambda name=name: float(order.append(name) or len(order)) for name in "ab"}
-    assert library_driver.compare(ways, 2) == {"a": [1.0, 4.0], "b": [2.0, 3.0]}
+    assert compare(ways, 2) == {"a": [1.0, 4.0], "b": [2.0, 3.0]}
     assert order == ["a", "b", "b", "a"]
 
 
@@ -145,7 +146,7 @@ def test_a_config_of_many_lines_is_yaml():
 
 def test_what_is_imported_already_is_not_timed(monkeypatch):
     monkeypatch.setattr(library_driver, "IMPORT", "print(0.1, 'json')")
-    with pytest.raises(library_driver.WrongMeasureError, match="json was imported before"):
+    with pytest.raises(WrongMeasureError, match="json was imported before"):
         library_driver.imports(1)
 
 
@@ -177,11 +178,11 @@ def test_a_reader_counts_what_goes_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", "")
     ended = tmp_path / "ended"
     ended.touch()
-    torn = library_driver.credential(0, "one") | {"user": "other"}
-    for number in range(library_driver.FLIPPED - 1):
-        path = tmp_path / f"{library_driver.name_of(number)}.json"
-        library_driver.write_locked(path, torn)
-    found = library_driver.read(tmp_path, 200, ended)
+    torn = library_files.credential(0, "one") | {"user": "other"}
+    for number in range(library_flips.FLIPPED - 1):
+        path = tmp_path / f"{library_files.name_of(number)}.json"
+        library_files.write_locked(path, torn)
+    found = library_flips.read(tmp_path, 200, ended)
     assert found["reads"] == found["errors"] == 200
     assert set(found["kinds"]) == {"RaxError", "CredentialNotFoundError"}
     assert found["naive_errors"] == 0

@@ -8,7 +8,7 @@ import sys
 import pytest
 from bench_testing import CLEAN, make_run
 
-from benchmarks import measure
+from benchmarks import figures, measure, memory
 
 RUN = make_run(spans=[("P", "r", "write | Write", 1.0)])
 
@@ -101,7 +101,7 @@ while not pathlib.Path({str(lab / "seen")!r}).exists():
 child.communicate()
 """
 
-    class Seen(measure.PeakMemory):
+    class Seen(memory.PeakMemory):
         def watch(self, pid):
             super().watch(pid)
             while self.together < 40 << 20:
@@ -117,13 +117,13 @@ child.communicate()
 
 def test_descendants_are_found_over_several_generations():
     parent_of = {1: 0, 2: 1, 3: 2, 4: 3, 5: 1, 9: 0}
-    assert measure.with_descendants(2, parent_of) == {2, 3, 4}
+    assert memory.with_descendants(2, parent_of) == {2, 3, 4}
 
 
 def test_the_processes_of_this_machine_are_seen():
-    assert measure.parents()[os.getpid()] == os.getppid()
-    assert measure.proportional_bytes(os.getpid()) > 1 << 20
-    assert measure.proportional_bytes(2**22 + 1) == 0
+    assert memory.parents()[os.getpid()] == os.getppid()
+    assert memory.proportional_bytes(os.getpid()) > 1 << 20
+    assert memory.proportional_bytes(2**22 + 1) == 0
 
 
 def test_a_quick_command_gives_its_output_or_its_reason():
@@ -159,7 +159,7 @@ def test_a_cluster_is_removed_however_the_block_ends(monkeypatch, error):
 
 def test_a_table_keeps_its_columns():
     rows = [("write | Write", 1.26, "7%"), ("b", 3, "93%")]
-    assert measure.table(("task", "n", "share"), rows).splitlines() == [
+    assert figures.table(("task", "n", "share"), rows).splitlines() == [
         "| task | n | share |",
         "| --- | --: | --: |",
         "| write \\| Write | 1.3 | 7% |",
@@ -169,13 +169,13 @@ def test_a_table_keeps_its_columns():
 
 @pytest.mark.parametrize(("load", "warns"), [(0.2, False), (3.0, True)])
 def test_figures_of_a_busy_machine_say_so(load, warns):
-    assert ("busy" in measure.busy({"load": load, "cores": 2})) == warns
+    assert ("busy" in figures.busy({"load": load, "cores": 2})) == warns
 
 
 def test_a_report_is_written_to_read_and_to_count_with(tmp_path, capsys):
     machine = {"date": "2026-01-02", "commit": "abc", "cores": 2, "memory_gib": 8, "load": 0.1,
                "engine": "podman 4", "ansible_core": "2.19.0"}  # fmt: skip
-    measure.write(tmp_path / "results", "ping", machine, ({"seconds": [1.5]}, "A **text**.\n"))
+    figures.write(tmp_path / "results", "ping", machine, ({"seconds": [1.5]}, "A **text**.\n"))
     text = (tmp_path / "results/ping.md").read_text()
     assert re.match(
         r"# ping\n\n2026-01-02, commit abc: .* load 0\.1 .*\n\nA \*\*text\*\*\.\n$", text
