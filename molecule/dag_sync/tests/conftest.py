@@ -1,6 +1,5 @@
 """The git servers, the author and the nodes, as the tests of the scenario use them."""
 
-import contextlib
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parents[1]
-# The one follows the repository over ssh, the other over https.
+# The first follows the repository over ssh, the second over https.
 NODES = ("scheduler1", "worker1")
 PROGRAM = "/usr/local/bin/airflow-dag-sync"
 SETTINGS = "/etc/airflow/dag_sync.json"
@@ -220,19 +219,6 @@ class Lab:
         ]
         self.put("control1", "/srv/https/users", "".join(users), owner="git")
 
-    @contextlib.contextmanager
-    def listener(self, port):
-        """Let control1 have a port at which somebody listens and never answers."""
-        script = f'import socket, time; s = socket.create_server(("", {port})); time.sleep(600)'
-        host = self["control1"]
-        host.check_output("systemd-run --quiet --unit=listener --collect python3 -c %s", script)
-        try:
-            sockets = "ss --listening --numeric --tcp"
-            self.wait(lambda: f":{port} " in host.check_output(sockets), "a listener")
-            yield
-        finally:
-            host.run("systemctl stop listener")
-
     # The nodes
 
     nodes = NODES
@@ -265,10 +251,6 @@ class Lab:
         """Return the time of a node, at the beginning of a second in which nothing was done yet."""
         return self[name].check_output("sleep 1.1; date +%s")
 
-    def wait(self, condition, what, seconds=SECONDS):
-        """Return what a condition gives as soon as that is something."""
-        return self.cluster.wait(condition, seconds, what)
-
 
 @pytest.fixture(scope="session")
 def lab(cluster):
@@ -292,12 +274,6 @@ def trial(lab):
 def settled(lab):
     """Return the newest commit, which all nodes have."""
     return lab.settle()
-
-
-@pytest.fixture(params=NODES, ids=["ssh", "https"])
-def name(request):
-    """Return a node by its name."""
-    return request.param
 
 
 @pytest.fixture

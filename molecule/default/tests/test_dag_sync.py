@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-NODES = ("worker1", "worker2", "scheduler1")
 RELEASES = "/home/airflow/.airflow-git-dir/releases"
 SIGNALS = "/home/airflow/signals"  # A component has a /tmp of its own.
 LINK = "https://git.example.org/dags/commit/"
@@ -190,7 +189,7 @@ def test_push_to_visible(probe, visible, capsys):
 def test_run_stays_on_release(probe, runs):
     """A push between task a and task b of a run changes nothing for b, and all for the next run."""
     assert probe.cluster.tasks(runs["stays"]) == {"a": "running", "b": None}
-    assert [probe.cluster.published(name) for name in NODES] == [runs["new"]] * 3
+    assert [probe.cluster.published(name) for name in probe.cluster.nodes] == [runs["new"]] * 3
     following = probe.begin("follows")
     probe.signal(following)
     probe.signal(runs["stays"])
@@ -281,25 +280,25 @@ def test_pinned_release_is_kept_on_scheduler(probe, runs):
 
 
 @pytest.mark.timeout(400)
-def test_rollback_of_fleet(probe, runs):
+def test_rollback_counts_for_the_next_run(probe, runs):
+    """What the fleet's playbook does to roll back all nodes is shown without Airflow: dag_sync."""
     assert runs
+    nodes = probe.cluster.nodes
     previous, newest = list(probe.labels)[-2:]
-    assert [probe.cluster.published(name) for name in NODES] == [newest] * 3
+    assert [probe.cluster.published(name) for name in nodes] == [newest] * 3
 
-    def play(action):
-        return probe.cluster.local(
-            "ansible-playbook", "-i", "inventories/lab", "playbooks/sync_dags.yml",
-            "-e", f"dag_sync_action={action}",
-        )  # fmt: skip
+    def everywhere(action):
+        for name in nodes:
+            probe.cluster.node(name).check_output(f"airflow-dag-sync {action}")
 
     try:
-        play("rollback")
-        assert [probe.cluster.published(name) for name in NODES] == [previous] * 3
+        everywhere(f"rollback {previous}")
+        assert [probe.cluster.published(name) for name in nodes] == [previous] * 3
         probe.wait_until_parsed(previous)
         run = probe.begin("rolled-back")
         probe.signal(run)
         probe.cluster.end(run)
         assert probe.told(run) == probe.expected(previous, "a", "b")
     finally:
-        play("unpin")
+        everywhere("unpin")
     probe.cluster.sync(newest)

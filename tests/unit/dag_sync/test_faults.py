@@ -301,13 +301,14 @@ def test_hung_remote(remote, node, first, tmp_path, wait_until, ended_by):
 
 
 @pytest.mark.remotes("local")
-def test_silent_server(node, first):
-    """A real ssh that is connected to a server which says nothing."""
+@pytest.mark.parametrize("scheme", ["ssh", "https"])
+def test_silent_server(node, first, scheme):
+    """It accepts the connection, and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         node.settings |= {
-            "repository": f"ssh://git@127.0.0.1:{server.getsockname()[1]}/dags.git",
-            "private_key": os.devnull,
-            "known_hosts": os.devnull,
+            "repository": f"{scheme}://127.0.0.1:{server.getsockname()[1]}/dags.git",
+            "private_key": os.devnull if scheme == "ssh" else "",
+            "known_hosts": os.devnull if scheme == "ssh" else "",
             "timeout_seconds": 1,
         }
         begin = time.monotonic()
@@ -451,7 +452,8 @@ def test_20000_files(remote, node):
 
     second = commit("two")
     assert f"removed {first}" in node.run()
-    assert node.published == second
+    assert (node.published, node.content) == (second, "two")
+    assert len(list(node.link.glob("lib/*/*.py"))) == 20_000
     assert asked.read_text().split() == ["dags/a.py"]
     assert [path.name for path in node.releases.iterdir()] == [second]
     assert not node.leftovers

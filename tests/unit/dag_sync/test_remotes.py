@@ -1,5 +1,6 @@
 """What is followed and fetched from a server, and how it is reached over https."""
 
+import datetime
 import http.server
 import os
 import select
@@ -64,6 +65,18 @@ def test_newest_tag_that_matches(remote, node):
     remote.git("tag", "v1.0", shas[2])
     node.run()
     assert node.published == shas[2]
+
+
+def test_newest_tag_of_a_shallow_repository(remote, node):
+    for tag in ("v1.10", "v1.9"):
+        remote.commit(tag)
+        remote.git("tag", "--annotate", "--message", tag, tag)
+    node.settings |= {"ref": "refs/tags/v*", "depth": 1}
+    node.run()
+    assert node.content == "v1.10"
+    node.settings["ref"] = "v1.9"
+    node.run()
+    assert node.content == "v1.9"
 
 
 def test_tag_moved(remote, node, first):
@@ -174,6 +187,10 @@ def authority(tmp_path_factory):
     ca.cert_pem.write_to_path(folder / "ca.pem")
     ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    before = {"not_before": yesterday - datetime.timedelta(days=1), "not_after": yesterday}
+    expired = ca.issue_cert("localhost", **before)
+    expired.private_key_and_cert_chain_pem.write_to_path(folder / "expired.pem")
     return folder
 
 
@@ -366,8 +383,20 @@ def test_https_of_another_name(remote, node, server):
     """The certificate is for localhost."""
     remote.commit("one")
     node.settings["repository"] = f"https://127.0.0.1:{server.server_port}/remote.git"
-    assert "127.0.0.1" in node.run(code=3)
+    output = node.run(code=3)
+    assert "127.0.0.1" in output
+    assert "does not match" in output
     assert server.seen == []
+
+
+@local
+def test_https_expired(remote, node, server, serve):
+    remote.commit("one")
+    expired = serve(remote.folder, "expired.pem")
+    node.settings["repository"] = f"{expired.url}/remote.git"
+    assert "certificate" in node.run(code=3)
+    assert node.status["published"] is None
+    assert expired.seen == server.seen == []
 
 
 @local
