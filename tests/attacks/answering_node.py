@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,14 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What steers a terminal or lies to a reader: title, clearing, CSI of eight bits, right to left.
 EVIL = "\x1b]0;OWNED\x07\x1b[2J\x9b31m\u202eevil\u2028\u200b\ufeff\r\nok: [honest]"
 RAW = ("\x1b]0;", "\x1b[2J", "\x07", "\x9b", "\u202e", "\u2028", "\u200b", "\ufeff")
-INTERPRETER = """\
-#!{python}
-import os, sys
-if "-c" in sys.argv:
-    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-sys.stdin.read()
-print(open({answer!r}).read())
-"""
+HOSTILE_PYTHON = ROOT / "tests/fakes/hostile_python.py"
 
 
 class Fleet:
@@ -27,12 +21,8 @@ class Fleet:
 
     def __init__(self, folder):
         self.folder = folder
-        self.answer = folder / "answer.json"
-        interpreter = folder / "python"
-        interpreter.write_text(INTERPRETER.format(python=sys.executable, answer=str(self.answer)))
-        interpreter.chmod(0o755)
         hosts = {
-            "hostile": {"ansible_python_interpreter": str(interpreter)},
+            "hostile": {"ansible_python_interpreter": shutil.copy(HOSTILE_PYTHON, folder)},
             "honest": {"ansible_python_interpreter": sys.executable},
         }
         for host in hosts.values():
@@ -42,7 +32,8 @@ class Fleet:
 
     def play(self, tasks, answer, *options, **environment):
         """Return the exit code and what the terminal got."""
-        self.answer.write_text(answer if isinstance(answer, str) else json.dumps(answer))
+        raw = answer if isinstance(answer, str) else json.dumps(answer)
+        (self.folder / "answers.json").write_text(json.dumps({"*": {"__raw__": raw}}))
         playbook = self.folder / "play.json"
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
         program = Path(sys.executable).with_name("ansible-playbook")

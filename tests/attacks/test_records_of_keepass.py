@@ -3,16 +3,14 @@
 import base64
 import copy
 import datetime
-import json
-import os
 import shutil
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
 from pykeepass import PyKeePass, create_database
+
+from tests.lookup_calls import call_lookup
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_FOUND = "a field refers to an entry that can't be found"
@@ -34,23 +32,9 @@ def blank(tmp_path_factory):
 def look_up(path, names, **options):
     """Return the record, or the reason why there is none, of each name; and what was printed."""
     options = {"path": str(path), "password": "vault", "missing": "report", **options}
-    done = subprocess.run(
-        [sys.executable, ROOT / "tests/unit/credentials/run_lookup.py", "caspian.airflow.kdbx"],
-        input=json.dumps([[names, {}, options]]),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "collections"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    (answer,) = json.loads(done.stdout)
+    (answer,), logged = call_lookup("caspian.airflow.kdbx", [names, options])
     found = {one["name"]: one.get("error") or one for one in answer["result"]}
-    return found, " ".join(done.stderr.split())
+    return found, " ".join(logged.split())
 
 
 class Vault:

@@ -4,8 +4,8 @@
 """The interpreter of a hostile node: it runs what Ansible sends, and answers what it likes.
 
 Beside this file, answers.json maps the names of modules, or "*" for all of them, to what their
-answers are overlaid with; {"__raw__": text} replaces an answer as a whole, and {"__seconds__": n}
-is how long it takes. What it is sent is noted in seen.log.
+answers are overlaid with; {"__raw__": text} is an answer for which nothing is run, and
+{"__seconds__": n} is how long it takes. What it is sent is noted in seen.log.
 """
 
 import json
@@ -37,6 +37,12 @@ def main():
     name = module[1].decode() if module else ""
     with (HERE / "seen.log").open("a") as seen:
         seen.write(f"{name}\n")
+    answers = json.loads((HERE / "answers.json").read_text())
+    overlays = (answers.get("*", {}), answers.get(name, {}))
+    for overlay in overlays:
+        if "__raw__" in overlay:
+            sys.stdout.write(overlay["__raw__"])
+            return 0
     done = subprocess.run([REAL], input=program, capture_output=True, check=False)
     sys.stderr.buffer.write(done.stderr)
     try:
@@ -44,11 +50,10 @@ def main():
     except ValueError:
         sys.stdout.buffer.write(done.stdout)
         return done.returncode
-    answers = json.loads((HERE / "answers.json").read_text())
-    for overlay in (answers.get("*", {}), answers.get(name, {})):
+    for overlay in overlays:
         answer = overlaid(answer, overlay)
     time.sleep(answer.pop("__seconds__", 0))
-    sys.stdout.write(answer["__raw__"] if "__raw__" in answer else json.dumps(answer))
+    sys.stdout.write(json.dumps(answer))
     return done.returncode
 
 

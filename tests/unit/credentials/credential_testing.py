@@ -15,21 +15,14 @@ from pathlib import Path
 
 from run_module import load, run_module
 
+from tests.lookup_calls import environment
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
 # The group that may read; any would do.
 GROUP = 1
 NOBODY = 65534
-
-
-def environment():
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "collections"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-    }
 
 
 def execute(name, arguments, *, check=False, wrapper=(), attach=None, account=None):

@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from xml.sax.saxutils import escape
 
 import pytest
-from credential_testing import HERE, environment
+from credential_testing import environment
 from pykeepass import PyKeePass, create_database
+
+from tests.lookup_calls import call_lookup
 
 PASSWORD = "máster {{ password }}"
 SHARED = uuid.UUID(int=7)
@@ -151,22 +152,13 @@ def password_file(folder):
 def look_up(vault, password_file):
     def look_up(*calls, env=None):
         """Run calls (terms, options, variables) in one process, with the vault as the default."""
-        given = [
-            (terms, variables, {"path": str(vault), "password_file": str(password_file), **options})
-            for terms, options, variables in ((*call, {}, {})[:3] for call in calls)
-        ]
-        done = subprocess.run(
-            [sys.executable, HERE / "run_lookup.py", "caspian.airflow.kdbx"],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment() | (env or {}),
-        )
-        assert done.returncode == 0, done.stderr
-        assert "s3cret" not in done.stderr
-        assert PASSWORD not in done.stderr + done.stdout
-        return json.loads(done.stdout)
+        answers, logged = call_lookup(
+            "caspian.airflow.kdbx", *calls, env=env,
+            path=str(vault), password_file=str(password_file),
+        )  # fmt: skip
+        assert "s3cret" not in logged
+        assert PASSWORD not in logged + json.dumps(answers, ensure_ascii=False)
+        return answers
 
     return look_up
 

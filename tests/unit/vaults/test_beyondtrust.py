@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import lookup_calls
 from tests.fakes.beyondtrust import BASE, BeyondTrust, secret_id
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,7 @@ WORKER = """
 import json, sys
 from ansible.plugins.loader import init_plugin_loader
 sys.path.insert(0, sys.argv[1])
-from run_lookup import run
+from lookup_calls import run
 init_plugin_loader()
 for line in sys.stdin:
     print(json.dumps(run(sys.argv[2], *json.loads(line))), flush=True)
@@ -83,17 +84,14 @@ FOLDERS = ["Team/ETL", "Team"]
 
 def environment():
     return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "collections"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        **lookup_calls.environment(),
         "ANSIBLE_LOCAL_TEMP": tempfile.gettempdir(),
         "COLUMNS": "1000",
     }
 
 
 def command():
-    return [sys.executable, "-c", WORKER, str(ROOT / "tests/unit/credentials"), LOOKUP]
+    return [sys.executable, "-c", WORKER, str(ROOT / "tests"), LOOKUP]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -22,8 +20,9 @@ from loxodo_curses import vault as loxodo
 from loxodo_curses.twofish.twofish_cbc import TwofishCBC
 from loxodo_curses.twofish.twofish_ecb import TwofishECB
 
+from tests.lookup_calls import call_lookup
+
 ROOT = Path(__file__).resolve().parents[3]
-RUN_LOOKUP = ROOT / "tests/unit/credentials/run_lookup.py"
 PASSWORD = "máster {{ password }}"
 DAMAGED = "the password is right, but the file is damaged or was changed: "
 START = 152
@@ -167,27 +166,12 @@ def password_file(folder):
 def look_up(vault, password_file):
     def look_up(*calls, env=None):
         """Run calls (terms, options, variables) in one process, with the vault as the default."""
-        filled = [
-            (terms, variables, {"path": str(vault), "password_file": str(password_file), **options})
-            for terms, options, variables in ((*call, {}, {})[:3] for call in calls)
-        ]
-        done = subprocess.run(
-            [sys.executable, RUN_LOOKUP, "caspian.airflow.psafe3"],
-            input=json.dumps(filled),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT / "collections"),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                **(env or {}),
-            },
-        )
-        assert done.returncode == 0, done.stderr
-        assert PASSWORD not in done.stderr + done.stdout
-        return json.loads(done.stdout)
+        answers, logged = call_lookup(
+            "caspian.airflow.psafe3", *calls, env=env,
+            path=str(vault), password_file=str(password_file),
+        )  # fmt: skip
+        assert PASSWORD not in logged + json.dumps(answers, ensure_ascii=False)
+        return answers
 
     return look_up
 

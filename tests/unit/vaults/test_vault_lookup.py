@@ -1,15 +1,12 @@
 """What all vault lookups have in common, with a vault that answers from nowhere."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.lookup_calls import call_lookup
+
 ROOT = Path(__file__).resolve().parents[3]
-RUN_LOOKUP = ROOT / "tests/unit/credentials/run_lookup.py"
 PLUGIN = '''
 DOCUMENTATION = """
 name: nowhere
@@ -57,28 +54,10 @@ def folder(tmp_path_factory):
 def look_up(folder):
     def look_up(*calls, env=None):
         """Run calls (terms, options, variables) in one process."""
-        given = [
-            (terms, variables, options)
-            for terms, options, variables in ((*call, {}, {})[:3] for call in calls)
-        ]
-        done = subprocess.run(
-            [sys.executable, RUN_LOOKUP, "nowhere"],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT / "collections"),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_LOOKUP_PLUGINS": str(folder),
-                **(env or {}),
-            },
-        )
-        assert done.returncode == 0, done.stderr
-        assert "s3cret" not in done.stderr
-        return json.loads(done.stdout)
+        env = {"ANSIBLE_LOOKUP_PLUGINS": str(folder), **(env or {})}
+        answers, logged = call_lookup("nowhere", *calls, env=env)
+        assert "s3cret" not in logged
+        return answers
 
     return look_up
 
