@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.caspian.airflow.plugins.plugin_utils.program_files import program_files
+
 from benchmarks import dag_sync_node, figures, measure
 from benchmarks.dag_sync_repository import READ
 from benchmarks.dag_sync_steps import median_steps
@@ -21,7 +23,9 @@ from benchmarks.measure import HERE, LAB, ROOT, BenchError
 
 CLUSTER = "bench-dag-sync"
 MACHINE = "node1"
-PROGRAM = ROOT / "roles/dag_sync/files/airflow_dag_sync.py"
+PROGRAM = ROOT / "roles/dag_sync/files/airflow_dag_sync"
+LIBRARY = "/usr/local/lib/airflow-dag-sync"
+INTERPRETER = "/usr/bin/python3 -IS"
 # What takes the times in the node, and where it is copied to.
 ON_THE_NODE = [HERE / "turns.py", *sorted(HERE.glob("dag_sync_*.py"))]
 PLACE = Path("/usr/local/lib/bench")
@@ -162,11 +166,16 @@ class Machine:
         """Make it, with both accounts, the program and the driver."""
         measure.run("nodes", "scripts/nodes", "create", "--cluster", CLUSTER, MACHINE)
         measure.run("prepare", *self.ssh, "sudo", "bash", "-c", shlex.quote(PREPARE))
-        places = {PROGRAM: dag_sync_node.PROGRAM}
-        places |= {file: PLACE / HERE.name / file.name for file in ON_THE_NODE}
-        for file, place in places.items():
-            install = ("sudo", "install", "-D", "-m", "0755", "/dev/stdin", str(place))
-            measure.output_of(f"Copying {file.name}", *self.ssh, *install, stdin=file.read_text())
+        for entry in program_files(PROGRAM, LIBRARY, str(dag_sync_node.PROGRAM), INTERPRETER):
+            if "content" in entry:
+                self.copy(entry["content"], entry["path"])
+        for file in ON_THE_NODE:
+            self.copy(file.read_text(), str(PLACE / HERE.name / file.name))
+
+    def copy(self, content: str, path: str) -> None:
+        """Write a file that everybody may read and run."""
+        install = ("sudo", "install", "-D", "-m", "0755", "/dev/stdin", path)
+        measure.output_of(f"Copying {path}", *self.ssh, *install, stdin=content)
 
     def stage(self, name: str, *, quick: bool) -> dict[str, Any]:
         """Run a stage in the node, and return what it found."""

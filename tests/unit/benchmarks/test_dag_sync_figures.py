@@ -173,7 +173,7 @@ def test_the_settings_are_those_that_the_program_takes(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(dag_sync_node.settings(str(tmp_path / "x"), "/srv/x", gate=False)))
     # It looks for the account next, which a node has and this machine need not have.
-    command = [dag_sync.PROGRAM, "--settings", file, "status"]
+    command = [sys.executable, "-IS", dag_sync.PROGRAM, "--settings", file, "status"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     problem = done.stderr.strip()
     assert (
