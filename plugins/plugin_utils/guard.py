@@ -73,9 +73,8 @@ def _guard_display(display: Display) -> None:
     def guarded_log(msg: Any, *args: Any, **options: Any) -> None:
         log(shown(msg) if isinstance(msg, str) else msg, *args, **options)
 
-    # Replacing them is the purpose, here and below.
-    display.display = guarded_show  # type: ignore[method-assign]
-    display._log = guarded_log  # type: ignore[method-assign]
+    display.display = guarded_show  # type: ignore[method-assign]  # This is its purpose.
+    display._log = guarded_log  # type: ignore[method-assign]  # This is its purpose.
 
 
 def _guard_diffs() -> None:
@@ -85,7 +84,7 @@ def _guard_diffs() -> None:
         diffs = difflist if isinstance(difflist, list) else [difflist]
         return Shown(render(self, [_diff(diff) for diff in diffs]))
 
-    CallbackBase._get_diff = guarded_diff  # type: ignore[method-assign]
+    CallbackBase._get_diff = guarded_diff  # type: ignore[method-assign]  # This is its purpose.
 
 
 def _diff(diff: dict[str, Any]) -> dict[str, Any]:
@@ -123,4 +122,5 @@ def _guard_results() -> None:
             raise AnsibleError(f"The module's answer cannot be used: {problem}.") from None
         return result
 
-    ActionBase._parse_returned_data = guarded_parse  # type: ignore[method-assign]
+    replaced = guarded_parse
+    ActionBase._parse_returned_data = replaced  # type: ignore[method-assign]  # This is its purpose.

@@ -18,16 +18,19 @@ from typing import Any
 DIGEST_CHARACTERS = 16
 LAUNCHER = '''\
 #!{interpreter}
-"""{package} of commit {version}; its modules are in {folder}."""
+"""Runs {package}, whose modules are in a folder that is named after their content."""
 
 import sys
+from pathlib import Path
 
-sys.path.insert(0, "{folder}")
+FOLDER = "{folder}"
+sys.path.insert(0, FOLDER)
 
 from {package}.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main("{version}"))
+    commit = Path(FOLDER, "commit")
+    sys.exit(main(commit.read_text().strip() if commit.exists() else "of an unknown commit"))
 '''
 
 
@@ -45,27 +48,26 @@ def program_files(
     folder = f"{library}/{hashlib.sha256(content).hexdigest()[:DIGEST_CHARACTERS]}"
     package = source.name
     directories = (library, folder, f"{folder}/{package}")
-    text = LAUNCHER.format(
-        interpreter=interpreter, package=package, version=version(source), folder=folder
-    )
+    contents = {f"{folder}/{package}/{name}": modules[name] for name in sorted(modules)}
+    if commit := commit_of(source):
+        contents[f"{folder}/commit"] = f"{commit}\n"
+    text = LAUNCHER.format(interpreter=interpreter, package=package, folder=folder)
     return [
         *({"path": path, "state": "directory", "mode": "0755"} for path in directories),
-        *(
-            {"path": f"{folder}/{package}/{name}", "content": modules[name], "mode": "0644"}
-            for name in sorted(modules)
-        ),
+        *({"path": path, "content": contents[path], "mode": "0644"} for path in contents),
         {"path": launcher, "content": text, "mode": "0755"},
     ]
 
 
-def version(source: Path) -> str:
-    """Return the commit that has changed a folder last, or that this is not known.
+def commit_of(source: Path) -> str:
+    """Return the commit that has changed a folder last, or nothing if that is not known.
 
-    It is not where the collection was installed from an archive.
+    It is not where the collection was installed from an archive. A node then keeps what an earlier
+    deployment of the same modules has said.
     """
     words = ["git", "-C", str(source), "log", "-1", "--format=%H", "--", "."]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - the git of the controller
     except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
+        return ""
+    return done.stdout.strip()

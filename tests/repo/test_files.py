@@ -259,9 +259,6 @@ CASES = [
     ),
     (wrong_licences, {"plugins/modules/a.py": ""}, "does not name GPL-3.0-or-later"),
 ]
-EXCEPTIONS = {
-    links_to_folders_in_the_collection: {"plugins/filter": "the folder is filter_plugins"}
-}
 GOOD = {
     "scripts/good": Runnable("#!/bin/sh\n"),
     "playbooks/good.yml": "",
@@ -276,9 +273,7 @@ GOOD = {
     "docs/link.md": Link("good.md"),
     "src/rax/good.py": "# SPDX-License-Identifier: Apache-2.0\n",
 }
-test_the_repository_keeps, test_good_files_keep, test_the_rule_can_fail = layout_tests(
-    CASES, GOOD, EXCEPTIONS
-)
+test_the_repository_keeps, test_good_files_keep, test_the_rule_can_fail = layout_tests(CASES, GOOD)
 
 
 def test_the_files_are_found(repository):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter.program_files import FilterModule
-from ansible_collections.caspian.airflow.plugins.plugin_utils.program_files import version
+from ansible_collections.caspian.airflow.plugins.plugin_utils.program_files import commit_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SYNC = ROOT / "roles/dag_sync/files/airflow_dag_sync"
@@ -35,7 +35,7 @@ def test_the_launcher_is_last_and_names_the_folder(package):
     ]  # fmt: skip
     assert launcher["path"] == "/bin/hello"
     assert launcher["content"].startswith("#!/usr/bin/python3 -IS\n")
-    assert f'sys.path.insert(0, "{folder["path"]}")' in launcher["content"]
+    assert f'FOLDER = "{folder["path"]}"' in launcher["content"]
 
 
 @pytest.mark.parametrize("change", ["another text", "another name"])
@@ -92,6 +92,18 @@ def test_the_sync_runs_from_anywhere(installed, tmp_path):
 
 
 def test_a_package_of_no_repository_has_no_known_commit(package):
-    assert version(package) == "unknown"
+    assert commit_of(package) == ""
+    entries = program_files(str(package), "/lib", "/bin/hello", "python3")
+    assert not [entry for entry in entries if entry["path"].endswith("/commit")]
     shutil.rmtree(package)
-    assert version(package) == "unknown"
+    assert commit_of(package) == ""
+
+
+def test_the_launcher_is_the_same_with_and_without_a_repository(tmp_path):
+    """A collection that was installed from an archive finds nothing to change."""
+    copy = shutil.copytree(SYNC, tmp_path / SYNC.name, ignore=shutil.ignore_patterns("__pycache__"))
+    with_it, without = (
+        program_files(str(source), "/lib", "/bin/sync", "python3") for source in (SYNC, copy)
+    )
+    assert [entry for entry in with_it if not entry["path"].endswith("/commit")] == without
+    assert len(with_it) == len(without) + 1

@@ -6,17 +6,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_dag_sync.files import temporary
 from airflow_dag_sync.urls import is_sha
 
 MAX_SECONDS = 2**37  # Later than that, a year has more than four digits.
 
-T = TypeVar("T")
+
+class Record(Protocol):
+    """What can say whether its values are of the form that this program writes."""
+
+    def is_sound(self) -> bool:
+        """Whether they are."""
+        ...
+
+
+T = TypeVar("T", bound=Record)
 
 
 @dataclass
@@ -163,16 +171,16 @@ class State:
         new.replace(file)
 
 
-def record(kind: Callable[..., T], values: object) -> T | None:
+def record(kind: type[T], values: object) -> T | None:
     """Return a record of the file, or None for what is none."""
     if not isinstance(values, dict):
         return None
-    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]  # all kinds are dataclasses
+    names = kind.__annotations__
     try:
         made = kind(**{key: value for key, value in values.items() if key in names})
     except TypeError:
         return None
-    return made if made.is_sound() else None  # type: ignore[attr-defined]
+    return made if made.is_sound() else None
 
 
 def is_list(value: object) -> bool:
