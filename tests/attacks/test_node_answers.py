@@ -5,11 +5,14 @@ import json
 import math
 
 import pytest
-from ansible_collections.caspian.airflow.plugins.filter.dag_sync import sync_problem, sync_status
 from ansible_collections.caspian.airflow.plugins.filter.health import health_problems
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers, refresh_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils.sync_report import (
+    sync_problem,
+    sync_status,
+)
 
-from tests.attacks.answering_node import EVIL, ROOT, Fleet, recap
+from tests.attacks.answering_node import EVIL, Fleet, recap
 
 SHA, TIME = "a" * 40, "2026-01-01T00:00:00Z"
 GOOD = {
@@ -131,20 +134,15 @@ def test_good_status():
     "stdout", [json.dumps(GOOD | {"blocked": "x"}), "x", "[]", json.dumps({"published": EVIL})]
 )
 def test_fleet_report_tells_of_the_others(fleet, stdout):
-    """The report's own templates, in the play that all hosts share."""
-    templates = ROOT / "roles/dag_sync/templates"
+    """The report's own filter, in the play that all hosts share."""
     look = {"hostile": {"rc": 0, "stdout": stdout}, "honest": {"rc": 0, "stdout": json.dumps(GOOD)}}
+    report = "hostvars | caspian.airflow.sync_report(ansible_play_hosts_all)"
     tasks = [
-        {"set_fact": {"__dag_sync_look": "{{ look[inventory_hostname] }}"}},
+        {"set_fact": {"__dag_sync_status": "{{ look[inventory_hostname] }}"}},
         {
-            "debug": {
-                "msg": [
-                    f"{{{{ lookup('ansible.builtin.template', '{templates}/report.j2') }}}}",
-                    f"{{{{ lookup('ansible.builtin.template', '{templates}/silent.j2') }}}}",
-                ]
-            },
+            "debug": {"msg": "{{ (report.nodes + report.silent) | join('\n') }}"},
             "run_once": True,
-            "vars": {"__dag_sync_action": "sync"},
+            "vars": {"report": f"{{{{ {report} }}}}"},
         },
     ]
     code, output = fleet.play(tasks, {}, "-e", json.dumps({"look": look}), COLUMNS="1000")
