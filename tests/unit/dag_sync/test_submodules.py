@@ -313,29 +313,3 @@ def test_submodules_gated(remote, gated, lib, with_lib):
     sha = remote.commit("two")
     assert gated.run(code=4).startswith(f"blocked {sha}: vendor/lib/x.py:1: ")
     assert gated.published == with_lib
-
-
-@local
-@pytest.mark.parametrize("where", [".gitattributes", "data/.gitattributes", "vendor/lib"])
-def test_lfs(remote, node, lib, first, where):
-    """Refused, also where only a submodule has it; a mere mention is none."""
-    rule = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
-    if where == "vendor/lib":
-        lib.write(".gitattributes", rule)
-        add(remote, "vendor/lib", lib.url, lib.commit("lib_two"))
-        where = "vendor/lib/.gitattributes"
-    else:
-        remote.write(where, rule)
-    sha = remote.commit("two")
-    output = node.run(code=4)
-    assert output == f"blocked {sha}: files in git LFS are not supported ({where})\n"
-    assert node.published == first
-
-
-@local
-def test_lfs_no_more(remote, node, first):
-    remote.write(".gitattributes", "# once *.bin filter=lfs\n*.txt text\n")
-    remote.write("README", "*.bin filter=lfs\n")
-    sha = remote.commit("two")
-    node.run()
-    assert node.published == sha != first

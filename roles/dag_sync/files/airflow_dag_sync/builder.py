@@ -9,7 +9,9 @@ import syslog
 from dataclasses import dataclass
 
 from airflow_dag_sync import checkout
+from airflow_dag_sync.check_files import all_paths, is_excluded
 from airflow_dag_sync.checkout import fingerprint
+from airflow_dag_sync.content_filters import content_problem
 from airflow_dag_sync.errors import BlockedError, GitError
 from airflow_dag_sync.files import locked, temporary
 from airflow_dag_sync.gate import Gate
@@ -113,10 +115,11 @@ class ReleaseBuilder:
         # What passed once and is pinned by a person passes.
         if known.gate == terms or (known.gate and self.state.pinned == sha):
             return
-        release = self.releases.path(sha)
+        release, paths = self.releases.path(sha), self.paths_to_check(sha)
         try:
+            self.require_content(sha, paths)
             with self.deadline.stopped():
-                self.gate.check(release, self.paths_to_check(sha), temporary(self.root))
+                self.gate.check(release, paths, temporary(self.root))
         except BlockedError:
             if sha != self.releases.published():
                 self.releases.remove(release)
@@ -126,6 +129,16 @@ class ReleaseBuilder:
             # It runs in the release, and may have left something there.
             self.repair(sha, tell=False)
 
+    def require_content(self, sha: str, paths: list[str] | None) -> None:
+        """Refuse a release with files that are there as what stands for their content."""
+        release, patterns = self.releases.path(sha), self.settings.gate_exclude
+        found = all_paths(release) if paths is None else paths
+        checked = [path for path in found if not is_excluded(path, patterns)]
+        with self.repository_locked():
+            self.repository.open()
+            if problem := content_problem(self.repository.git, release, checked):
+                raise BlockedError(sha, problem)
+
     def paths_to_check(self, sha: str) -> list[str] | None:
         """List the paths that the published release, which has passed, does not have; None: all."""
         published = self.state.release(self.releases.published())
@@ -133,7 +146,9 @@ class ReleaseBuilder:
         if published.gate != self.gate.terms() or not published.tree or not tree:
             return None
         try:
-            return self.repository.paths_to_check(published.tree, tree)
+            with self.repository_locked():
+                self.repository.open()
+                return self.repository.paths_to_check(published.tree, tree)
         except GitError:
             return None
 

@@ -24,7 +24,7 @@ def main(folder: str, exclude: str, which: str) -> int:
     patterns = json.loads(exclude)
     problems = []
     for path in paths:
-        if any(fnmatchcase(path, pattern) for pattern in patterns):
+        if is_excluded(path, patterns):
             continue
         problem = link_problem(root, path)
         if not problem and path.endswith(".py"):
@@ -38,6 +38,11 @@ def main(folder: str, exclude: str, which: str) -> int:
             problems.append(f"{path}{problem}")
     sys.stdout.write(json.dumps(problems))
     return 0
+
+
+def is_excluded(path: str, patterns: list[str]) -> bool:
+    """Whether a path is one that is not checked."""
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def all_paths(root: Path) -> Iterator[str]:

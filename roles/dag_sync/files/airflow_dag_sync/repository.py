@@ -23,6 +23,8 @@ from airflow_dag_sync.urls import transport_options
 
 ALL_HISTORY = "2147483647"  # what git takes for no limit, also to complete a shallow repository
 SYMLINK = "120000"  # the mode in git's trees
+# Files that say of others whether they are read, and how.
+ABOUT_OTHERS = (".airflowignore", ".gitattributes")
 
 # What `git init` writes; git obeys whatever else is in there.
 CONFIGURATION = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
@@ -158,15 +160,19 @@ class Repository:
 
     # What has changed
 
-    def paths_to_check(self, old: str, new: str) -> list[str]:
+    def paths_to_check(self, old: str, new: str) -> list[str] | None:
         """List the paths that a tree has otherwise than one that has passed, or in addition.
 
-        And all links: where one leads depends on others.
+        And all links: where one leads depends on others. None stands for all paths.
         """
-        options = ("-r", "-z", "--name-only", "--no-renames", "--diff-filter=d")
-        changed = names_in(self.git("diff-tree", *options, old, new))
-        listing = map(mode_and_path, names_in(self.git("ls-tree", "-r", "-z", new)))
-        return sorted({*changed, *(path for mode, path in listing if mode == SYMLINK)})
+        options = ("-r", "-z", "--name-status", "--no-renames")
+        listing = names_in(self.git("diff-tree", *options, old, new))
+        changed = dict(zip(listing[1::2], listing[::2], strict=True))
+        if any(path.rpartition("/")[2] in ABOUT_OTHERS for path in changed):
+            return None
+        listing = names_in(self.git("ls-tree", "-r", "-z", new))
+        links = [path for mode, path in map(mode_and_path, listing) if mode == SYMLINK]
+        return sorted({*(path for path, kind in changed.items() if kind != "D"), *links})
 
 
 def require_own(folder: Path, own: set[str], *, optional: bool) -> None:
