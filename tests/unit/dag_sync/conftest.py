@@ -130,8 +130,8 @@ class Remote:
 
     def commit(self, content, branch="main", options=()):
         """Commit dags/a.py and configs/a.yaml with this content; return the sha."""
-        for name in ("dags/a.py", "configs/a.yaml"):
-            self.write(name, f"{content}\n")
+        self.write("dags/a.py", f"{content}\n")
+        self.write("configs/a.yaml", f"text: {content}\n")
         self.git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", content, *options)

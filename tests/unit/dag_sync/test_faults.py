@@ -145,7 +145,7 @@ def release_is_whole(node, contents):
     content = contents[node.published]
     return (
         node.content == content
-        and (node.link / "configs/a.yaml").read_text() == f"{content}\n"
+        and (node.link / "configs/a.yaml").read_text() == f"text: {content}\n"
         and (node.link / "lib/dags/a.py").read_text() == f"lib_{content}\n"
     )
 

@@ -307,6 +307,7 @@ def test_submodules_repaired(remote, node, lib, with_lib):
 @local
 def test_submodules_gated(remote, gated, lib, with_lib):
     """What is inside is checked like the rest."""
+    gated.settings["dags_folder"] = "vendor/lib"
     lib.write("x.py", "def f(:\n")
     new = lib.commit("lib_two")
     remote.git("update-index", "--cacheinfo", f"160000,{new},vendor/lib")

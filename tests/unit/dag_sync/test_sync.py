@@ -66,7 +66,7 @@ def test_whole_tree(remote, node):
     for name in names:
         assert (node.link / name).read_text(errors="surrogateescape") == f"# {name!a}"
     assert os.access(node.link / "tests/run", os.X_OK)
-    assert (node.link / "latest").read_text() == "one\n"
+    assert (node.link / "latest").read_text() == "text: one\n"
     top = sorted(path.name for path in node.link.iterdir())
     assert top == ["configs", "dags", "latest", "lib", "tests", "util"]
 

@@ -119,7 +119,7 @@ class ReleaseBuilder:
         try:
             self.require_content(sha, paths)
             with self.deadline.stopped():
-                self.gate.check(release, paths, temporary(self.root))
+                known.gate_warnings = self.gate.check(release, paths, temporary(self.root))
         except BlockedError:
             if sha != self.releases.published():
                 self.releases.remove(release)

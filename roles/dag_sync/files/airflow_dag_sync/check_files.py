@@ -4,38 +4,35 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 EXIT_UNUSABLE = 77
+# The checkout of the collection that this file may be in.
+CHECKOUT = Path(__file__).resolve().parents[4:5]
 
 
 def main(folder: str, exclude: str, which: str) -> int:
-    """Print the problems of the files of a release, as a list in JSON."""
+    """Print the problems of the files of a release, as pairs of path and problem in JSON."""
     root = Path(folder)
     paths: Iterable[str] = all_paths(root)
     if which == "listed":
         paths = sys.stdin.buffer.read().decode(errors="surrogateescape").split("\0")
     patterns = json.loads(exclude)
-    problems = []
-    for path in paths:
-        if is_excluded(path, patterns):
-            continue
-        problem = link_problem(root, path)
-        if not problem and path.endswith(".py"):
-            problem = python_problem(root / path)
-        elif not problem and path.startswith("configs/") and path.endswith((".yaml", ".yml")):
-            try:
-                problem = config_problem(root / path)
-            except ImportError:
-                return EXIT_UNUSABLE
-        if problem:
-            problems.append(f"{path}{problem}")
+    try:
+        problems = [
+            (path, problem)
+            for path in paths
+            if not is_excluded(path, patterns) and (problem := problem_of(root, path))
+        ]
+    except ImportError:
+        return EXIT_UNUSABLE
     sys.stdout.write(json.dumps(problems))
     return 0
 
@@ -43,6 +40,17 @@ def main(folder: str, exclude: str, which: str) -> int:
 def is_excluded(path: str, patterns: list[str]) -> bool:
     """Whether a path is one that is not checked."""
     return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def problem_of(root: Path, path: str) -> str | None:
+    """Say what is wrong with a file or link; raise ImportError where there is no PyYAML."""
+    if problem := link_problem(root, path):
+        return problem
+    if path.endswith(".py"):
+        return python_problem(root / path)
+    if path.startswith("configs/") and path.endswith((".yaml", ".yml")):
+        return config_check()(root / path, root / "configs")
+    return None
 
 
 def all_paths(root: Path) -> Iterator[str]:
@@ -79,9 +87,30 @@ def python_problem(path: Path) -> str | None:
     return None
 
 
-def config_problem(path: Path) -> str | None:
-    """Parse a file with the loader of rax.config, which need not be here."""
-    import yaml  # not everywhere
+@functools.cache
+def config_check() -> Callable[[Path, Path], str | None]:
+    """Return what says why a config, below a root, cannot be read: rax.config, if it is here."""
+    # In a checkout it is, whether this interpreter has it or not.
+    sys.path += [str(path / "src") for path in CHECKOUT if (path / "src/rax/config").is_dir()]
+    try:
+        from rax.config import check_file
+        from rax.errors import RaxError
+    except ImportError:
+        return yaml_problem
+
+    def config_problem(path: Path, root: Path) -> str | None:
+        try:
+            check_file(path, root)
+        except RaxError as error:
+            return str(error).removeprefix(str(path))
+        return None
+
+    return config_problem
+
+
+def yaml_problem(path: Path, _root: Path) -> str | None:
+    """Say why a file is not YAML, or not one document."""
+    import yaml  # Only the gate's interpreter has it.
 
     try:
         yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a SafeLoader
@@ -89,7 +118,7 @@ def config_problem(path: Path) -> str | None:
         return f": {error.strerror}"
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        return f"{line}: {error.problem or error.context}"
+        return f"{line}: {', '.join(filter(None, (error.context, error.problem)))}"
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         return f": {error}"
     return None

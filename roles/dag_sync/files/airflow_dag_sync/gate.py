@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from airflow_dag_sync.airflowignore import syntax_of
 from airflow_dag_sync.errors import BlockedError, MisconfiguredError
 from airflow_dag_sync.processes import children_ended, execute
+from airflow_dag_sync.scope import Scope, missing_folder_problem
 from airflow_dag_sync.settings import Settings
 from airflow_dag_sync.text import (
     MAX_NAMES,
@@ -26,6 +28,8 @@ from airflow_dag_sync.text import (
 # of the modules that it needs.
 CHECK_FILES = Path(__file__).with_name("check_files.py")
 EXIT_UNUSABLE = 77
+# What to do about a file that is wrong and meant to be.
+WAY_OUT = "what Airflow need not read belongs in .airflowignore or dag_sync_gate_exclude"
 # Of what the own command prints, only the end is quoted.
 MAX_OUTPUT_BYTES = 2000
 
@@ -38,25 +42,47 @@ class Gate:
 
     def terms(self) -> list[Any]:
         """Name what the outcome depends on, besides the release."""
-        python = self.settings.gate_python
+        settings, python = self.settings, self.settings.gate_python
         # The interpreter of an environment is a link to the system's: its folder tells.
         where = str(Path(python).parent.resolve()) if python else ""
-        return [where, self.settings.gate_exclude, self.settings.gate_command]
+        what = [settings.gate_exclude, settings.gate_command, settings.dags_folder]
+        return [where, *what, syntax_of()]
 
-    def check(self, release: Path, paths: list[str] | None, output: Path) -> None:
-        """Check these paths of a release, or all, and run the own command; raise BlockedError."""
+    def check(self, release: Path, paths: list[str] | None, output: Path) -> list[str]:
+        """Check these paths of a release, or all, and run the own command; raise BlockedError.
+
+        Returns warnings of what is wrong where Airflow does not read.
+        """
+        if problem := missing_folder_problem(release, self.settings.dags_folder):
+            raise BlockedError(release.name, problem)
         ends = time.monotonic() + self.settings.gate_timeout_seconds
+        warnings = []
         try:
             if self.settings.gate_python and paths != []:
-                self.check_files(release, paths, ends)
+                problems = self.check_files(release, paths, ends)
+                warnings = self.judge(release, problems)
             if self.settings.gate_command:
                 self.run_command(release, output, ends)
         except subprocess.TimeoutExpired:
             seconds = self.settings.gate_timeout_seconds
             raise BlockedError(release.name, f"the gate did not end within {seconds} s") from None
+        return warnings
 
-    def check_files(self, release: Path, paths: list[str] | None, ends: float) -> None:
-        """Have the nodes' interpreter compile and parse the files."""
+    def judge(self, release: Path, problems: list[tuple[str, str]]) -> list[str]:
+        """Refuse a release for problems with what Airflow reads; return warnings of the others."""
+        scope = Scope(release, self.settings.dags_folder, syntax_of())
+        blocking: list[str] = []
+        others: list[str] = []
+        for path, problem in problems:
+            (blocking if scope.reads(path) else others).append(f"{path}{problem}")
+        if blocking:
+            raise BlockedError(release.name, f"{summarize(blocking, '; ')} ({WAY_OUT})")
+        return [f"{summarize(others, '; ')} (not read by Airflow)"] if others else []
+
+    def check_files(
+        self, release: Path, paths: list[str] | None, ends: float
+    ) -> list[tuple[str, str]]:
+        """Have the nodes' interpreter compile and parse the files; return paths and problems."""
         python = self.settings.gate_python
         if not os.access(python, os.X_OK):
             raise MisconfiguredError(
@@ -77,8 +103,7 @@ class Gate:
         if done.returncode:
             last = done.stderr.strip().rpartition("\n")[2]
             raise BlockedError(release.name, f"the checks ended with {done.returncode}: {last}")
-        if problems := json.loads(done.stdout):
-            raise BlockedError(release.name, summarize(problems, "; "))
+        return [(path, problem) for path, problem in json.loads(done.stdout)]
 
     def run_command(self, release: Path, output: Path, ends: float) -> None:
         """Run the own command in the release."""

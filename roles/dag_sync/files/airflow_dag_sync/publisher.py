@@ -266,7 +266,7 @@ class Publisher:
         self.save()
         self.releases.flip(sha)
         self.say(f"published {sha} ({self.name()})")
-        for warning in self.state.release(sha).warnings:
+        for warning in self.state.release(sha).all_warnings:
             self.say(f"warning of {sha}: {warning}", syslog.LOG_WARNING)
 
     def prune(self) -> None:

@@ -41,6 +41,8 @@ class Release:
     gate: list[Any] | None = None
     # What is published nevertheless, and should be known.
     warnings: list[str] = field(default_factory=list)
+    # The same of what the gate has found.
+    gate_warnings: list[str] = field(default_factory=list)
 
     def is_sound(self) -> bool:
         """Whether these are values of the form that this program writes."""
@@ -50,8 +52,14 @@ class Release:
             and (self.signed is None or (is_list(self.signed) and len(self.signed) == 2))
             and (self.gate is None or is_list(self.gate))
             and is_list(self.warnings)
-            and all(isinstance(text, str) for text in self.warnings)
+            and is_list(self.gate_warnings)
+            and all(isinstance(text, str) for text in self.all_warnings)
         )
+
+    @property
+    def all_warnings(self) -> list[str]:
+        """What is published nevertheless, whoever has found it."""
+        return self.warnings + self.gate_warnings
 
 
 @dataclass

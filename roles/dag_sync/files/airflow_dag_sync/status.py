@@ -33,7 +33,7 @@ def status(releases: Releases, state: State) -> dict[str, Any]:
         "age_seconds": max(0, round(time.time() - success)) if success else None,
         "error": error and error.message,
         "error_since": error and timestamp(error.since),
-        "warnings": state.release(published).warnings,
+        "warnings": state.release(published).all_warnings,
         "failures": state.failures,
         "repairs": state.repairs,
         "releases": [release.name for release in releases.by_age()],

@@ -1,0 +1,101 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Airflow reads of a release, and where its DAGs are."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from airflow_dag_sync.airflowignore import IgnoreFiles
+from airflow_dag_sync.check_files import all_paths
+from airflow_dag_sync.text import summarize
+
+# What DAGs and tasks are given beside the folder of DAGs.
+READ_FOLDERS = ("lib", "util", "configs")
+# One of these, beside "airflow", makes Airflow guess that a file has DAGs.
+DAG_WORDS = (b"dag", b"asset")
+
+
+class Scope:
+    """Tells which paths of a release Airflow reads."""
+
+    def __init__(self, release: Path, dags_folder: str, syntax: str) -> None:
+        self.release = release
+        self.dags_folder = dags_folder
+        self.ignored = IgnoreFiles(release / dags_folder, syntax)
+
+    def reads(self, path: str) -> bool:
+        """Whether Airflow reads a path, by its own name or through a link."""
+        names = [path]
+        for link, target in self.links.items():
+            if is_below(path, target):
+                below = path if target == "." else path.removeprefix(target).lstrip("/")
+                names.append(f"{link}/{below}".rstrip("/"))
+        return any(map(self.reads_by_name, names))
+
+    def reads_by_name(self, path: str) -> bool:
+        """Whether Airflow reads a path by its own name."""
+        if any(is_below(path, folder) for folder in READ_FOLDERS):
+            return True
+        if not is_below(path, self.dags_folder):
+            return False
+        below = path if self.dags_folder == "." else path.removeprefix(self.dags_folder).lstrip("/")
+        return not below or not self.ignored.match(below)
+
+    @functools.cached_property
+    def links(self) -> dict[str, str]:
+        """Map the links that Airflow follows to what they lead to."""
+        # A folder may be reached by a link as a whole.
+        paths = {self.dags_folder, *READ_FOLDERS}
+        paths |= {path for path in all_paths(self.release) if (self.release / path).is_symlink()}
+        targets = {path: self.target(path) for path in paths if self.reads_by_name(path)}
+        return {path: target for path, target in targets.items() if path != target}
+
+    def target(self, path: str) -> str:
+        """Return where a path leads to, as one below the release."""
+        return os.path.relpath(os.path.realpath(self.release / path), self.release.resolve())
+
+
+def missing_folder_problem(release: Path, dags_folder: str) -> str | None:
+    """Say that a release has no folder of DAGs, and where it may have them instead."""
+    if (release / dags_folder).is_dir():
+        return None
+    found = folders_with_dags(release)
+    elsewhere = f"DAGs are in {summarize(found)}" if found else "no file looks like one of DAGs"
+    return f"it has no folder {dags_folder}, and {elsewhere}: set dag_sync_dags_folder"
+
+
+def folders_with_dags(release: Path) -> list[str]:
+    """List the folders that look like those of DAGs, without those below another."""
+    files = [path for path in all_paths(release) if path.endswith(".py")]
+    found = {
+        named_folder(path) or path.rpartition("/")[0] or "."
+        for path in files
+        if is_dag_file(release / path)
+    }
+    found = found or {folder for path in files if (folder := named_folder(path))}
+    return sorted(
+        folder for folder in found if not any(is_below(folder, other) for other in found - {folder})
+    )
+
+
+def named_folder(path: str) -> str | None:
+    """Return the first folder named dags that a file is in."""
+    folders = path.split("/")[:-1]
+    return "/".join(folders[: folders.index("dags") + 1]) if "dags" in folders else None
+
+
+def is_dag_file(path: Path) -> bool:
+    """Whether the content of a file looks like that of DAGs."""
+    try:
+        content = path.read_bytes().lower()
+    except OSError:
+        return False
+    return b"airflow" in content and any(word in content for word in DAG_WORDS)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or something in it."""
+    return folder == "." or f"{path}/".startswith(f"{folder}/")
