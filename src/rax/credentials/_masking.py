@@ -123,12 +123,12 @@ def register(credential: Mapping[str, Any]) -> bool:
         return True
     try:
         for mask in masks:
-            mask(values)  # type: ignore[misc]  # None is not callable: registered again
+            mask(values)  # type: ignore[misc]  # calling None raises, and all are registered again
         if supervisor is not None:
             supervisor.send(sys.modules[_MESSAGES].MaskSecret(value=values))
     except Exception:
-        # The error may quote the values, so it is dropped. It may also be that a message of a
-        # coroutine is on its way.
+        # The error may quote the values, so it is dropped. Sending also fails while a coroutine's
+        # message is on its way.
         return False
     return True
 
