@@ -225,7 +225,7 @@ class Secrets:
     def _add(self, folder: str, secret: dict[str, Any]) -> None:
         title, where = _text(secret, "title"), _text(secret, "folderpath") or folder
         secret["path"] = f"{where}/{title}"
-        for name in {title, secret["path"], f"{folder}{self._separator}{title}"}:
+        for name in (title, secret["path"], f"{folder}{self._separator}{title}"):
             self._by_name[name][secret["id"]] = secret
 
     def only(self, name: str) -> dict[str, Any] | None:
