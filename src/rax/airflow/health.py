@@ -180,7 +180,7 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
             with settings.Session() as session:
                 rows = {task: (state, host) for task, state, host in session.execute(question)}
             states = {name: rows.get(f"on_{name}", (None, None)) for name in workers}
-            pending = [name for name, (state, _) in states.items() if state not in ENDED]
+            pending = [name for name, (state, _host) in states.items() if state not in ENDED]
             missing = [name for name in workers if f"on_{name}" not in rows]
             late = time.monotonic() > deadline
             if not pending or late or (missing and time.monotonic() - began > STALE_SECONDS):
@@ -196,7 +196,7 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
             "worker",
             f"the task sent to it is {state or 'not scheduled'} (run {run_id} of {DAG_ID})",
         )
-        for name, (state, _) in states.items()
+        for name, (state, _host) in states.items()
         if state != "success"
     ]
     return problems, {

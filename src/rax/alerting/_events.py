@@ -171,7 +171,8 @@ def _given_key(value: object) -> str:
     """Return the text of a key, a PublicKey as such; nothing where it is blank."""
     key = "" if value is None else _text_unless_blank(value)
     # Not by isinstance, to which an object may lie.
-    return PublicKey(key) if type(value) is PublicKey else key
+    kind = type(value)
+    return PublicKey(key) if kind is PublicKey else key
 
 
 def _default_key(texts: Mapping[str, str]) -> str:

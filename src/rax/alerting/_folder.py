@@ -231,4 +231,4 @@ def names_by_age(folder: int) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             found.append((status.st_mtime_ns, name))
-    return [name for _, name in sorted(found)]
+    return [name for _time, name in sorted(found)]

@@ -76,7 +76,7 @@ class Spool(Folder):
         content = record.dump()
         try:
             dropped = self._make_room(record, len(content))
-            for _ in range(_MAX_ADD_ATTEMPTS):
+            for _attempt in range(_MAX_ADD_ATTEMPTS):
                 with contextlib.suppress(FileNotFoundError, BlockingIOError):
                     return self._write(content), dropped
             return self._write(content), dropped
@@ -105,7 +105,7 @@ class Spool(Folder):
     def _link(self, temporary: str) -> str:
         """Give a file the next number; return the name."""
         while True:
-            numbers = (number for number, _ in map(_by_number, self.names()))
+            numbers = (number for number, _name in map(_by_number, self.names()))
             name = f"{max(numbers, default=0) + 1:016}.json"
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)

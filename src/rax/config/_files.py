@@ -74,7 +74,7 @@ def read(path: Path, root: Path) -> File | None:
     of the root.
     """
     problem = ""
-    for _ in range(_MAX_ATTEMPTS):
+    for _attempt in range(_MAX_ATTEMPTS):
         try:
             descriptor = _open(path, root)
         except OSError as error:

@@ -139,10 +139,13 @@ def _value(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         return _object(kind, value, path, problems)
     elif kind not in _SCALARS:
         raise RaxError(f"{path} cannot be {_shown(kind)} in a schema: no config has such a value")
-    elif type(value) is kind:
-        return value
-    elif kind is float and type(value) is int:
-        return float(value)
+    else:
+        # A bool is an int to isinstance.
+        given = type(value)
+        if given is kind:
+            return value
+        if kind is float and given is int:
+            return float(value)
     problems.append(_mismatch(kind, value, path))
     return None
 

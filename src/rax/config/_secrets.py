@@ -125,7 +125,7 @@ def _is_secret(value: str, kind: str) -> bool:
 
 def _holds_secret(value: str) -> bool:
     for match in _USERINFO.finditer(value):
-        user, _, password = match[2].partition(":")
+        user, _colon, password = match[2].partition(":")
         secret = password or ("" if match[1].lower() in _HARMLESS_USERS else user)
         if secret and not _PLACEHOLDER.fullmatch(secret):
             return True

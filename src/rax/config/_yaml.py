@@ -42,7 +42,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known a
 
     def _check_keys(self, node: Any) -> None:
         lines: dict[Hashable, int] = {}
-        for key_node, _ in node.value:
+        for key_node, _value in node.value:
             if key_node.tag == _MERGE:
                 continue
             mark = key_node.start_mark
@@ -51,7 +51,9 @@ class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known a
             key = key_node.value
             if key_node.tag != _VALUE:
                 key = self.construct_object(key_node, deep=True)
-            if type(key) is not str and type(key) is not int:
+            # A bool is an int to isinstance.
+            kind = type(key)
+            if kind not in (str, int):
                 raise _problem(
                     f"a key is read as {_kind(key)}: quote it, to make a text of it", mark
                 )

@@ -133,7 +133,7 @@ def _open(folder: Path, file: str) -> int:
     """Open the file in the directory that is published now."""
     # Without O_NONBLOCK, opening a FIFO would wait for its writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    for _ in range(_MAX_ATTEMPTS):
+    for _attempt in range(_MAX_ATTEMPTS):
         descriptor = _open_directory(folder)
         try:
             return os.open(file, flags, dir_fd=descriptor)
@@ -147,7 +147,7 @@ def _open(folder: Path, file: str) -> int:
 
 def _list(folder: Path) -> list[str]:
     """List the files of the directory that is published now."""
-    for _ in range(_MAX_ATTEMPTS):
+    for _attempt in range(_MAX_ATTEMPTS):
         descriptor = _open_directory(folder)
         try:
             files = os.listdir(descriptor)  # noqa: PTH208 - of a descriptor
@@ -160,7 +160,7 @@ def _list(folder: Path) -> list[str]:
 
 def _open_directory(folder: Path) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    for _ in range(_MAX_ATTEMPTS - 1):
+    for _attempt in range(_MAX_ATTEMPTS - 1):
         with contextlib.suppress(FileNotFoundError):
             return os.open(folder, flags)
     return os.open(folder, flags)
@@ -216,7 +216,7 @@ def _has_surrogate(document: Any) -> bool:
 
 def _is_deep(metadata: dict[str, Any]) -> bool:
     level: list[Any] = [metadata]
-    for _ in range(_MAX_DEPTH):
+    for _level in range(_MAX_DEPTH):
         values = (one.values() if isinstance(one, dict) else one for one in level)
         level = [item for items in values for item in items if isinstance(item, dict | list)]
     return bool(level)

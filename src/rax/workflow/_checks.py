@@ -133,7 +133,7 @@ def fresh(path: str | os.PathLike[str], max_age: timedelta | float, min_size: in
     rax.errors.CheckError: /data/ebi/flights.csv: No such file or directory
     """
     allowed = max_age.total_seconds() if isinstance(max_age, timedelta) else float(max_age)
-    if not allowed >= 0:
+    if allowed < 0 or math.isnan(allowed):
         raise WorkflowError(f"the max_age of {path} is {allowed:g} s: it has to be a time")
     try:
         found = Path(path).stat()

@@ -77,9 +77,9 @@ def _table(pairs: dict[Any, tuple[int, int]], different: dict[Any, tuple[int, in
     lines = [(str(key), *pair) for key, pair in listed.items()]
     if len(lines) < len(pairs):
         left = [pair for key, pair in pairs.items() if key not in listed]
-        lines.append((f"… {len(left)} more", sum(a for a, _ in left), sum(b for _, b in left)))
+        lines.append((f"… {len(left)} more", sum(a for a, _b in left), sum(b for _a, b in left)))
     if len(pairs) > 1:
         everything = pairs.values()
-        lines.append((_TOTAL, sum(a for a, _ in everything), sum(b for _, b in everything)))
+        lines.append((_TOTAL, sum(a for a, _b in everything), sum(b for _a, b in everything)))
     rows = [[key, str(a), str(b), f"{b - a:+d}" if a != b else ""] for key, a, b in lines]
     return table(("of", "expected", "found", "difference"), aligned(rows, (1, 2, 3))).rstrip("\n")

@@ -82,9 +82,10 @@ def _first_line(text: str) -> str:
 def _few(value: object) -> object:
     """Return so few items of a huge collection that looking at them costs nothing."""
     # Only these very types: a slice of anything else may do anything.
-    if type(value) is list:
+    kind = type(value)
+    if kind is list and isinstance(value, list):
         return value[:_MAX_ITEMS]
-    if type(value) is dict:
+    if kind is dict and isinstance(value, dict):
         return dict(itertools.islice(value.items(), _MAX_ITEMS))
     return value
 

@@ -79,7 +79,8 @@ def python_problem(path: Path) -> str | None:
         with warnings.catch_warnings(action="ignore"):
             compile(path.read_bytes(), path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        return f":{error.lineno}: {error.msg}" if error.lineno else f": {error.msg}"
+        where = f":{error.lineno}" if (error.lineno or 0) > 0 else ""
+        return f"{where}: {error.msg}"
     except OSError as error:
         return f": {error.strerror}"
     except (ValueError, RecursionError, MemoryError) as error:

@@ -53,7 +53,7 @@ def remove(path: Path) -> None:
 
         # A folder that cannot be read or written cannot be emptied.
         path.chmod(0o700)
-        for where, folders, _ in os.walk(path):
+        for where, folders, _files in os.walk(path):
             for inner in (Path(where, name) for name in folders):
                 if not inner.is_symlink():
                     inner.chmod(0o700)

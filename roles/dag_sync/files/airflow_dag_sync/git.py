@@ -148,5 +148,5 @@ def names_in(listing: str) -> list[str]:
 
 def mode_and_path(line: str) -> tuple[str, str]:
     """Read a line of ls-tree: mode, what else, and after a tab the path."""
-    facts, _, path = line.partition("\t")
+    facts, _tab, path = line.partition("\t")
     return facts.partition(" ")[0], path

@@ -93,7 +93,7 @@ class Publisher:
         self.releases.folder.mkdir(parents=True, exist_ok=True)
         # This goes on beside a sync, whose state it leaves alone: that looks at what it does not
         # know.
-        _, made = self.with_sound_repository(lambda: self.builder.ensure(sha))
+        _sha, made = self.with_sound_repository(lambda: self.builder.ensure(sha))
         self.say(f"fetched {sha}" if made else f"present {sha}")
 
     def rollback(self, sha: str | None) -> None:
@@ -207,10 +207,12 @@ class Publisher:
         published = self.releases.published()
         # The server takes its time: meanwhile the release is looked at.
         look = BackgroundFingerprint(self.releases.path(published)) if published else None
+        irreparable: SyncError | None = None
         try:
             seen, self.builder.refname = self.remote.resolve(self.settings.ref)
         finally:
-            irreparable = self.repair_published(published, look) if published and look else None
+            if published and look:
+                irreparable = self.repair_published(published, look)
         self.state.seen = seen
         pinned = self.state.pinned
         sha = pinned or seen
@@ -245,7 +247,7 @@ class Publisher:
     def bring(self, sha: str, refname: str | None) -> str:
         """Make the release of a commit; what fails is tried again later, and ever later."""
         try:
-            sha, _ = self.builder.ensure(sha, refname)
+            sha, _made = self.builder.ensure(sha, refname)
         except (FetchError, GitError, MisconfiguredError) as error:
             before = self.state.postponed
             same = before if before and before.sha == sha else None

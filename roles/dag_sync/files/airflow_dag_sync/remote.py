@@ -68,6 +68,6 @@ class Remote:
         except GitError as error:
             raise UnreachableError(f"{self.url} cannot be read: {error}") from None
         refs = [line.split("\t", 1) for line in output.splitlines() if "\t" in line]
-        if odd := next((sha for sha, _ in refs if not FULL_SHA.fullmatch(sha)), None):
+        if odd := next((sha for sha, _name in refs if not FULL_SHA.fullmatch(sha)), None):
             raise UnreachableError(f"{self.url} names {odd[:80]!r}, which is no sha-1")
         return {name: sha for sha, name in refs}

@@ -83,5 +83,5 @@ def tags_of(
     form = "--format=%(objectname) %(tag)"
     listing = repository.git("for-each-ref", f"--points-at={sha}", form, names)
     tags = [line.partition(" ") for line in listing.splitlines()]
-    found = [(tag, f"refs/tags/{name}") for tag, _, name in tags if name]
+    found = [(tag, f"refs/tags/{name}") for tag, _blank, name in tags if name]
     return [(tag, name) for tag, name in found if is_named(name, pattern)]

@@ -21,7 +21,6 @@ class Record(Protocol):
 
     def is_sound(self) -> bool:
         """Whether they are."""
-        ...
 
 
 T = TypeVar("T", bound=Record)

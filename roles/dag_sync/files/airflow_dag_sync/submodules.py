@@ -52,7 +52,7 @@ class Submodules:
         # update-index wants a work tree, and looks at none here.
         where: dict[str, Any] = {"GIT_INDEX_FILE": temporary(self.root), "GIT_WORK_TREE": self.root}
         git("read-tree", tree, **where)
-        for mode_and_object, _, path in links:
+        for mode_and_object, _tab, path in links:
             if path not in urls:
                 self.warnings.append(
                     f"{path} is a submodule without a URL in .gitmodules: it is empty"
