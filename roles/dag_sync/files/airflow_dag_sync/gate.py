@@ -103,7 +103,7 @@ class Gate:
         if done.returncode:
             last = done.stderr.strip().rpartition("\n")[2]
             raise BlockedError(release.name, f"the checks ended with {done.returncode}: {last}")
-        return [(path, problem) for path, problem in json.loads(done.stdout)]
+        return [(str(path), str(problem)) for path, problem in json.loads(done.stdout)]
 
     def run_command(self, release: Path, output: Path, ends: float) -> None:
         """Run the own command in the release."""
