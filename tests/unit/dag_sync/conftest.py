@@ -205,7 +205,7 @@ class Node:
     def run(self, *arguments, code=0, **options):
         """Run the program to its end and return what it said."""
         process = self.start(*arguments, **options)
-        output = "".join(process.communicate(timeout=60))
+        output = "".join(process.communicate(timeout=max(60, 2 * self.settings["timeout_seconds"])))
         assert code is None or process.returncode == code, output
         assert "Traceback" not in output
         return output

@@ -445,6 +445,8 @@ def test_20000_files(remote, node):
     asked = node.home / "asked"
     node.wrap("python", f'tr "\\0" "\\n" >{asked}; echo "$*" >{asked}.arguments; echo "[]"')
     node.settings |= {"gate_python": str(node.bin / "python"), "keep_releases": 1, "keep_days": 0}
+    # A slow disk takes its time for so many files.
+    node.settings["timeout_seconds"] = 120
     first = commit("one")
     node.run()
     assert len(list(node.link.glob("lib/*/*.py"))) == 20_000

@@ -148,6 +148,7 @@ def test_refs_that_are_refused(ref):
         (HTTPS | {"token_file": "/a", "token_user": "a:b"}, "without blanks or a colon"),
         (HTTPS | {"token_file": "/a", "token_user": "a b"}, "without blanks or a colon"),
         (HTTPS | {"token_file": "/a", "token_user": "a\nb"}, "without blanks or a colon"),
+        (HTTPS | {"token_file": "/a", "token_user": "a\x7fb"}, "without blanks or a colon"),
         (HTTPS | {"token_file": "a", "token_user": "a"}, "'token_file' a is not an absolute path"),
         (HTTPS | {"ca_file": "a"}, "'ca_file' a is not an absolute path"),
         (HTTPS | {"proxy": "proxy:3128"}, "'proxy' proxy:3128 is not http://host:port"),

@@ -25,20 +25,23 @@ COMPARED_BYTES = 1 << 16  # at a time
 def check_out(git: Git, tree: str, release: Path) -> None:
     """Write a whole tree aside, bring it to the disk, and give it its name."""
     write(git, tree, aside := temporary(release.parent))
+    git.run("sync", "--file-system", str(aside), name="sync")
     aside.replace(release)
     fsync_directory(release.parent)
 
 
 def write(git: Git, tree: str, folder: Path) -> None:
-    """Write a whole tree into a new folder, and bring it to the disk."""
+    """Write a whole tree into a new folder."""
     folder.mkdir()
     index = temporary(folder.parent)
     git("read-tree", "-m", "-u", tree, GIT_WORK_TREE=folder, GIT_INDEX_FILE=index)
-    git.run("sync", "--file-system", str(folder), name="sync")
 
 
 def repair(git: Git, tree: str, release: Path) -> str:
-    """Make a release again what its tree is, path by path, and say what was not."""
+    """Make a release again what its tree is, path by path, and say what was not.
+
+    What a power failure would lose of that, the next run would find and repair again.
+    """
     write(git, tree, fresh := temporary(release.parent))
     repairs = Repairs(release, fresh)
     repairs.folder("")

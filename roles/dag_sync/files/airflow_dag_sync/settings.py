@@ -168,7 +168,7 @@ class Settings:
             for key in ("token_file", "ca_file", "proxy"):
                 if getattr(self, key):
                     yield f"{key!r} is for a repository over https"
-        if self.token_file and not re.fullmatch(r"[^\s:]+", self.token_user):
+        if self.token_file and not re.fullmatch(r"[^\x00-\x20:\x7f]+", self.token_user):
             yield "'token_file' needs 'token_user', without blanks or a colon"
         if self.proxy and not PROXY.fullmatch(self.proxy):
             yield f"'proxy' {self.proxy} is not http://host:port, without a user or password"
