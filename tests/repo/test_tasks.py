@@ -13,6 +13,7 @@ from tests.repo.rules import layout_tests
 # Keys of a task, block or play that are no module's name.
 KEYWORDS = {"local_action", *Handler.fattributes, *Block.fattributes, *Play.fattributes}
 TASK_FILES = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml")
+VARIABLE_FILES = ("roles/*/vars/*.yml", "roles/*/defaults/*.yml", "playbooks/group_vars/*.yml")
 PLAY_FILES = ("*.yml", "playbooks/*.yml", "molecule/*/*.yml")
 LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
 # What a variable that holds a secret is called, besides those that a specification marks.
@@ -153,6 +154,28 @@ def unchecked_facts(tree):
     ]
 
 
+def unread_line_ends(tree):
+    """Find expressions in which `\\n` stays two characters.
+
+    Ansible doubles the backslash in `{{ }}`. In YAML's double quotes it is a line end before.
+    """
+    return [
+        f"{path}: «{expression}»: write it in double quotes"
+        for path in tree.glob(*TASK_FILES, *PLAY_FILES, *VARIABLE_FILES)
+        for text in texts_of(tree.yaml(path))
+        for expression in re.findall(r"\{\{.*?\}\}", text, re.DOTALL)
+        if r"'\n'" in expression
+    ]
+
+
+def texts_of(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(inner)
+
+
 def variables_of(tree, folder):
     """Return variable → file for the group_vars and host_vars of a folder, and its inventory."""
     found = {}
@@ -195,6 +218,11 @@ SPECS = {
     "x_key: {no_log: true}, x_password: {type: str}, x_port: {type: int}}}}"
 }
 CASES = [
+    (
+        unread_line_ends,
+        {"roles/x/tasks/a.yml": "- name: A\n  a.b.c:\n    msg: |-\n      {{ x | join('\\n') }}\n"},
+        "«{{ x | join('\\n') }}»: write it in double quotes",
+    ),
     (short_module_names, {"roles/x/tasks/a.yml": "- name: A\n  copy:\n"}, "a.yml: copy in «A»"),
     (
         short_module_names,

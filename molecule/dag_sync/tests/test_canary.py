@@ -52,7 +52,7 @@ def test_token_leak(lab, trial, tmp_path):
     given.write_text(json.dumps({"lab_token": canary, "dag_sync_token_user": "deploy-token1"}))
     ran = lab.converge("--limit", "worker1", "--extra-vars", f"@{given}", "-vvv", "--diff")
     try:
-        assert "configure | Lock the deploy key and the token" in ran.ended(0)
+        assert "configure | Write the deploy key and the token" in ran.ended(0)
         assert canary not in ran.output
         assert search(lab, "worker1", canary) == {"/etc/airflow/dag_sync/token"}
         # The program uses it, from the first fetch to one that is refused.
