@@ -169,6 +169,10 @@ class Machine:
         for entry in program_files(PROGRAM, LIBRARY, str(dag_sync_node.PROGRAM), INTERPRETER):
             if "content" in entry:
                 self.copy(entry["content"], entry["path"])
+        # As in the role, root runs the program once after it is installed. That leaves Python's
+        # bytecode beside the modules, which the account of cron could not write.
+        words = ("sudo", str(dag_sync_node.PROGRAM), "--version")
+        measure.output_of("Running the program", *self.ssh, *words, stdin="")
         for file in ON_THE_NODE:
             self.copy(file.read_text(), str(PLACE / HERE.name / file.name))
 
