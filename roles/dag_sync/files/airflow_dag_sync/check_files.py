@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+# The exit code of an interpreter that lacks PyYAML.
 EXIT_UNUSABLE = 77
 # The checkout of the collection that this file may be in.
 CHECKOUT = Path(__file__).resolve().parents[4:5]

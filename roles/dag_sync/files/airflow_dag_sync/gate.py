@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_dag_sync.airflowignore import syntax_of
+from airflow_dag_sync.check_files import EXIT_UNUSABLE
 from airflow_dag_sync.errors import BlockedError, MisconfiguredError
 from airflow_dag_sync.processes import children_ended, execute
 from airflow_dag_sync.scope import Scope, missing_folder_problem
@@ -24,10 +25,8 @@ from airflow_dag_sync.text import (
     without_userinfo,
 )
 
-# The program of this package that the gate's interpreter runs, and its exit code for having none
-# of the modules that it needs.
+# The program of this package that the gate's interpreter runs by itself.
 CHECK_FILES = Path(__file__).with_name("check_files.py")
-EXIT_UNUSABLE = 77
 # What to do about a file that is wrong and meant to be.
 WAY_OUT = "what Airflow need not read belongs in .airflowignore or dag_sync_gate_exclude"
 # Of what the own command prints, only the end is quoted.

@@ -48,10 +48,10 @@ class Release:
         return (
             (self.tree is None or is_sha(self.tree))
             and isinstance(self.fingerprint, str | None)
-            and (self.signed is None or (is_list(self.signed) and len(self.signed) == 2))
-            and (self.gate is None or is_list(self.gate))
-            and is_list(self.warnings)
-            and is_list(self.gate_warnings)
+            and (self.signed is None or (isinstance(self.signed, list) and len(self.signed) == 2))
+            and (self.gate is None or isinstance(self.gate, list))
+            and isinstance(self.warnings, list)
+            and isinstance(self.gate_warnings, list)
             and all(isinstance(text, str) for text in self.all_warnings)
         )
 
@@ -89,7 +89,7 @@ class Blocked:
             is_sha(self.sha)
             and isinstance(self.reason, str)
             and is_time(self.since)
-            and is_list(self.terms)
+            and isinstance(self.terms, list)
         )
 
 
@@ -188,11 +188,6 @@ def record(kind: type[T], values: object) -> T | None:
     except TypeError:
         return None
     return made if made.is_sound() else None
-
-
-def is_list(value: object) -> bool:
-    """Whether this is a list."""
-    return isinstance(value, list)
 
 
 def is_count(value: object) -> bool:
