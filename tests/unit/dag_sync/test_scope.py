@@ -221,3 +221,56 @@ def test_airflowignore_as_regexps(reads):
     ignore = {"dags/.airflowignore": "^a\n(\n", "dags/team/.airflowignore": "team/b\n"}
     read = reads(paths, ignore=ignore, syntax=airflowignore.REGEXP)
     assert read == ["dags/team/a.py", "dags/x/b.py"]
+
+
+RUN = "import airflow.sdk  # a DAG\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("dags/etl/b.py", "from .base import X\n", ("from .base import", "from etl.base import")),
+        ("dags/b.py", "\nfrom .base import X\n", ("from .base import", "from base import")),
+        ("dags/b.py", "from . import base\n", ("from . import", "import")),
+        ("dags/a/b/c.py", "from ..x.y import z\n", ("from ..x.y import", "from a.x.y import")),
+        ("dags/a/b.py", "from ...lib import z\n", ("from ...lib import", "from lib import")),
+        ("dags/b.py", "from ...x import z\n", ("from ...x import", None)),
+        ("dags/my-team/b.py", "from .x import z\n", ("from .x import", None)),
+        ("dags/a/__init__.py", "from .b import z\n", ("from .b import", "from a.b import")),
+        # What is not run by itself, need not fail, or is no such import.
+        ("lib/b.py", "from .base import X\n", None),
+        ("dags/b.py", "try:\n    from .base import X\nexcept ImportError:\n    pass\n", None),
+        ("dags/b.py", "def f():\n    from .base import X\n", None),
+        ("dags/b.py", '"""\nfrom .base import X\n"""\n', None),
+        ("dags/tests/b.py", "from .base import X\n", None),
+    ],
+)
+def test_a_relative_import_of_a_file_that_airflow_runs(
+    remote, gated, first, name, content, expected
+):
+    """It is published, since others may import the file; the warning says what to write."""
+    remote.write("dags/.airflowignore", "tests/\n")
+    remote.write(name, content + RUN)
+    sha = remote.commit("two")
+    output = gated.run()
+    if expected is None:
+        assert output == f"published {sha} (main)\n"
+        return
+    relative, absolute = expected
+    line = 1 + content.index("from") - content.lstrip("\n").index("from")
+    instead = f"write '{absolute}'" if absolute else "give the module's whole name"
+    warning = (
+        f"{name}:{line}: Airflow runs this file by itself, so that '{relative}' fails: {instead}, "
+        "or name the file in .airflowignore if it has no DAG"
+    )
+    assert output == f"published {sha} (main)\nwarning of {sha}: {warning}\n"
+    assert gated.status["warnings"] == [warning]
+    assert gated.published != first
+
+
+def test_a_helper_with_a_relative_import(remote, gated, first):
+    """A file that Airflow does not run is imported by others, where the import is fine."""
+    remote.write("dags/etl/load.py", "from .base import X\n")
+    sha = remote.commit("two")
+    assert gated.run() == f"published {sha} (main)\n"
+    assert gated.published != first

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -15,26 +17,32 @@ from pathlib import Path
 
 # The exit code of an interpreter that lacks PyYAML.
 EXIT_UNUSABLE = 77
+# An import that may be relative to the file's own package. Few files have one, and only those are
+# looked at closely.
+RELATIVE = re.compile(rb"^from[ \t]*\.", re.MULTILINE)
 # The checkout of the collection that this file may be in.
 CHECKOUT = Path(__file__).resolve().parents[4:5]
 
 
 def main(folder: str, exclude: str, which: str) -> int:
-    """Print the problems of the files of a release, as pairs of path and problem in JSON."""
+    """Print as JSON what is wrong with the files of a release, and which have relative imports."""
     root = Path(folder)
     paths: Iterable[str] = all_paths(root)
     if which == "listed":
         paths = sys.stdin.buffer.read().decode(errors="surrogateescape").split("\0")
     patterns = json.loads(exclude)
+    problems, relative = [], []
     try:
-        problems = [
-            (path, problem)
-            for path in paths
-            if not is_excluded(path, patterns) and (problem := problem_of(root, path))
-        ]
+        for path in paths:
+            if is_excluded(path, patterns):
+                continue
+            if problem := problem_of(root, path):
+                problems.append((path, problem))
+            elif path.endswith(".py") and (found := relative_import(root / path)):
+                relative.append((path, *found))
     except ImportError:
         return EXIT_UNUSABLE
-    sys.stdout.write(json.dumps(problems))
+    sys.stdout.write(json.dumps({"problems": problems, "relative": relative}))
     return 0
 
 
@@ -86,6 +94,20 @@ def python_problem(path: Path) -> str | None:
         return f": {error.strerror}"
     except (ValueError, RecursionError, MemoryError) as error:
         return f": {error}"
+    return None
+
+
+def relative_import(path: Path) -> tuple[int, int, str] | None:
+    """Return line, level and module of the first import at the top of a file that is relative."""
+    content = path.read_bytes()
+    if not RELATIVE.search(content):
+        return None
+    with warnings.catch_warnings(action="ignore"):
+        statements = ast.parse(content).body
+    for statement in statements:
+        # Those inside of a function, or of a try, need not fail.
+        if isinstance(statement, ast.ImportFrom) and statement.level:
+            return statement.lineno, statement.level, statement.module or ""
     return None
 
 

@@ -25,6 +25,9 @@ from airflow_dag_sync.text import (
     without_userinfo,
 )
 
+# Path, line, level and module.
+RelativeImport = tuple[str, int, int, str]
+
 # The program of this package that the gate's interpreter runs by itself.
 CHECK_FILES = Path(__file__).with_name("check_files.py")
 # What to do about a file that is wrong and meant to be.
@@ -50,7 +53,8 @@ class Gate:
     def check(self, release: Path, paths: list[str] | None, output: Path) -> list[str]:
         """Check these paths of a release, or all, and run the own command; raise BlockedError.
 
-        Returns warnings of what is wrong where Airflow does not read.
+        Returns warnings of what is wrong where Airflow does not read, and of what Airflow will
+        not be able to run.
         """
         if problem := missing_folder_problem(release, self.settings.dags_folder):
             raise BlockedError(release.name, problem)
@@ -58,8 +62,8 @@ class Gate:
         warnings = []
         try:
             if self.settings.gate_python and paths != []:
-                problems = self.check_files(release, paths, ends)
-                warnings = self.judge(release, problems)
+                problems, relative = self.check_files(release, paths, ends)
+                warnings = self.judge(release, problems, relative)
             if self.settings.gate_command:
                 self.run_command(release, output, ends)
         except subprocess.TimeoutExpired:
@@ -67,8 +71,13 @@ class Gate:
             raise BlockedError(release.name, f"the gate did not end within {seconds} s") from None
         return warnings
 
-    def judge(self, release: Path, problems: list[tuple[str, str]]) -> list[str]:
-        """Refuse a release for problems with what Airflow reads; return warnings of the others."""
+    def judge(
+        self, release: Path, problems: list[tuple[str, str]], relative: list[RelativeImport]
+    ) -> list[str]:
+        """Refuse a release for problems with what Airflow reads; return warnings of the others.
+
+        A relative import fails in a file that Airflow runs, and is fine in one that is imported.
+        """
         scope = Scope(release, self.settings.dags_folder, syntax_of())
         blocking: list[str] = []
         others: list[str] = []
@@ -76,12 +85,19 @@ class Gate:
             (blocking if scope.reads(path) else others).append(f"{path}{problem}")
         if blocking:
             raise BlockedError(release.name, f"{summarize(blocking, '; ')} ({WAY_OUT})")
-        return [f"{summarize(others, '; ')} (not read by Airflow)"] if others else []
+        warnings = [f"{summarize(others, '; ')} (not read by Airflow)"] if others else []
+        failing = [
+            scope.relative_import_problem(*found) for found in relative if scope.runs(found[0])
+        ]
+        return [*warnings, summarize(failing, "; ")] if failing else warnings
 
     def check_files(
         self, release: Path, paths: list[str] | None, ends: float
-    ) -> list[tuple[str, str]]:
-        """Have the nodes' interpreter compile and parse the files; return paths and problems."""
+    ) -> tuple[list[tuple[str, str]], list[RelativeImport]]:
+        """Have the nodes' interpreter compile and parse the files.
+
+        Return paths with their problems, and paths with a relative import.
+        """
         python = self.settings.gate_python
         if not os.access(python, os.X_OK):
             raise MisconfiguredError(
@@ -102,7 +118,13 @@ class Gate:
         if done.returncode:
             last = done.stderr.strip().rpartition("\n")[2]
             raise BlockedError(release.name, f"the checks ended with {done.returncode}: {last}")
-        return [(str(path), str(problem)) for path, problem in json.loads(done.stdout)]
+        found = json.loads(done.stdout)
+        problems = [(str(path), str(problem)) for path, problem in found["problems"]]
+        relative = [
+            (str(path), int(line), int(level), str(module))
+            for path, line, level, module in found["relative"]
+        ]
+        return problems, relative
 
     def run_command(self, release: Path, output: Path, ends: float) -> None:
         """Run the own command in the release."""

@@ -14,8 +14,9 @@ from airflow_dag_sync.text import summarize
 
 # What DAGs and tasks are given beside the folder of DAGs.
 READ_FOLDERS = ("lib", "util", "configs")
-# One of these, beside "airflow", makes Airflow guess that a file has DAGs.
-DAG_WORDS = (b"dag", b"asset")
+# Airflow runs a file of the folder of DAGs that has a word of each row in it, in any case: these are
+# the words of rax.airflow.dag_files, which Airflow asks and this program cannot import.
+DAG_WORDS = ((b"airflow", b"rax"), (b"dag", b"asset", b"workflow"))
 
 
 class Scope:
@@ -35,10 +36,42 @@ class Scope:
                 names.append(f"{link}/{below}".rstrip("/"))
         return any(map(self.reads_by_name, names))
 
+    def runs(self, path: str) -> bool:
+        """Whether Airflow runs a file by itself, to find DAGs in it."""
+        return self.searches(path) and is_dag_file(self.release / path)
+
+    def relative_import_problem(self, path: str, line: int, level: int, module: str) -> str:
+        """Say why an import of a file that Airflow runs fails, and what to write instead."""
+        relative = f"from {'.' * level}{module} import"
+        absolute = self.absolute_import(path, level, module)
+        instead = f"write '{absolute}'" if absolute else "give the module's whole name"
+        return (
+            f"{path}:{line}: Airflow runs this file by itself, so that '{relative}' fails: "
+            f"{instead}, or name the file in .airflowignore if it has no DAG"
+        )
+
+    def absolute_import(self, path: str, level: int, module: str) -> str | None:
+        """Write a relative import as one that begins where Python searches, if there is one.
+
+        That is the folder of DAGs, and the root of the repository.
+        """
+        package: list[str] = path.split("/")[:-1]
+        if level > 1:
+            del package[1 - level :]
+        folder = [] if self.dags_folder == "." else self.dags_folder.split("/")
+        if package[: len(folder)] == folder:
+            del package[: len(folder)]
+        names = [*package, *filter(None, module.split("."))]
+        if level > path.count("/") + 1 or not all(name.isidentifier() for name in names):
+            return None
+        return f"from {'.'.join(names)} import" if names else "import"
+
     def reads_by_name(self, path: str) -> bool:
         """Whether Airflow reads a path by its own name."""
-        if any(is_below(path, folder) for folder in READ_FOLDERS):
-            return True
+        return any(is_below(path, folder) for folder in READ_FOLDERS) or self.searches(path)
+
+    def searches(self, path: str) -> bool:
+        """Whether a path is in the folder of DAGs, and not ignored there."""
         if not is_below(path, self.dags_folder):
             return False
         below = path if self.dags_folder == "." else path.removeprefix(self.dags_folder).lstrip("/")
@@ -93,7 +126,7 @@ def is_dag_file(path: Path) -> bool:
         content = path.read_bytes().lower()
     except OSError:
         return False
-    return b"airflow" in content and any(word in content for word in DAG_WORDS)
+    return all(any(word in content for word in row) for row in DAG_WORDS)
 
 
 def is_below(path: str, folder: str) -> bool:
