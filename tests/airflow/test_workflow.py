@@ -334,6 +334,7 @@ def test_outcome(name, run):
 
 def test_the_structured_line(run, monkeypatch):
     monkeypatch.setenv("RAX_RELEASE_DIR", f"/home/airflow/releases/{'a' * 40}")
+    monkeypatch.setenv("RAX_RELEASE_URL", "https://git.example.org/dags/commit/{version}")
     monkeypatch.setenv("RAX_ENVIRONMENT", "production")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/")
     result = run(
@@ -355,6 +356,7 @@ def test_the_structured_line(run, monkeypatch):
         "environment": "production",
         "run_id": result.run_id,
         "release": "a" * 40,
+        "release_url": f"https://git.example.org/dags/commit/{'a' * 40}",
         "url": "https://airflow.example.com/dags/ebi/runs/"
         + result.run_id.replace(":", "%3A").replace("+", "%2B"),
         "state": "failed",
@@ -410,6 +412,7 @@ def test_the_event_of_a_check(run, monkeypatch):
                 "run_id": result.run_id,
                 "run": url,
                 "release": None,
+                "release_url": None,
                 "check": "source",
                 "reason": "CheckError: down",
             },
@@ -428,6 +431,7 @@ def test_the_event_of_a_summary(run):
         "run_id": result.run_id,
         "run": None,
         "release": None,
+        "release_url": None,
         "failures": ["load: ValueError: no rows"],
         "report": result.report,
         "details": {"a": 1},

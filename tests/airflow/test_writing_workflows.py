@@ -49,6 +49,7 @@ class Author:
             {
                 "RAX_ENVIRONMENT": "production",
                 "RAX_RELEASE_DIR": f"{folder}/releases/{RELEASE}",
+                "RAX_RELEASE_URL": "https://git.example.org/team/dags/commit/{version}",
                 "RAX_CREDENTIALS_DIR": credentials,
                 "RAX_ALERTING_URL": "https://localhost:1",
                 "RAX_ALERTING_SPOOL": self.spool,

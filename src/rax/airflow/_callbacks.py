@@ -13,9 +13,9 @@ from rax.airflow._outcomes import (
     last_try_noted,
     map_index,
     of_run,
-    release,
     run_url,
 )
+from rax.airflow._releases import release, release_url
 from rax.workflow import _alerts
 from rax.workflow._summary import name_of, rows_of
 from rax.workflow._text import reason, shown
@@ -44,7 +44,8 @@ def check_failed(context: Any) -> None:
         "environment": _alerts.environment(),
         "run_id": ti.run_id,
         "run": run_url(ti.dag_id, ti.run_id),
-        "release": release(),
+        "release": release(getattr(context["task"], "dag", None)),
+        "release_url": release_url(release(getattr(context["task"], "dag", None))),
         "check": check,
         "reason": why,
     }
@@ -80,7 +81,7 @@ def summary_failed(context: Any) -> None:
     if found is None or found.state != "failed":
         # The task was killed, or Airflow cannot store what its function returned.
         why = f"{ti.task_id}: {reason(context.get('exception'))}"
-        found = found or of_run(ti.dag_id, ti.run_id)
+        found = found or of_run(ti.dag_id, ti.run_id, context["task"].dag)
         found = dataclasses.replace(found, problem=why)
         log.error("%s", found.headline())
     failures = [task for task in found.failures if task.state != "upstream_failed"]
@@ -103,5 +104,5 @@ def run_failed(context: Any) -> None:
     if not why and ti is not None and is_summary(context["task"]) and not last_try_noted(ti):
         why = f"{ti.task_id}: was killed, or could not start"
     if why:
-        found = of_run(context["dag"].dag_id, context["run_id"])
+        found = of_run(context["dag"].dag_id, context["run_id"], context["dag"])
         _alerts.run_failed(dataclasses.replace(found, problem=why))

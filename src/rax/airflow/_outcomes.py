@@ -4,12 +4,11 @@
 import dataclasses
 import datetime
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rax.airflow._releases import release, release_url
 from rax.workflow import _alerts
 from rax.workflow._summary import UNKNOWN, Summary, TaskOutcome
 from rax.workflow._text import reason
@@ -60,7 +59,7 @@ def collect(context: Any) -> Summary:
     ends = {other.task_id for other in tasks if all(t.is_teardown for t in other.downstream_list)}
     states = [task.state for task in outcomes if task.task_id in ends]
     return dataclasses.replace(
-        of_run(ti.dag_id, ti.run_id),
+        of_run(ti.dag_id, ti.run_id, task.dag),
         started=run.start_date,
         duration=_seconds_since(run.start_date),
         tasks=outcomes,
@@ -117,13 +116,14 @@ def _attempt(get: Callable[[], dict[Any, Any]], what: str, gaps: list[str]) -> d
         return {}
 
 
-def of_run(dag_id: str, run_id: str) -> Summary:
-    """Return a summary of the run that knows nothing of its tasks yet."""
+def of_run(dag_id: str, run_id: str, dag: Any = None) -> Summary:
+    """Return a summary of the run that knows nothing of its tasks yet; the DAG says its release."""
     return Summary(
         workflow=dag_id,
         run_id=run_id,
         environment=_alerts.environment(),
-        release=release(),
+        release=release(dag),
+        release_url=release_url(release(dag)),
         url=run_url(dag_id, run_id),
     )
 
@@ -134,12 +134,6 @@ def run_url(dag_id: str, run_id: str) -> str | None:
 
     base = conf.get("api", "base_url", fallback="")
     return f"{base.rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}" if base else None
-
-
-def release() -> str | None:
-    """Return the sha of the release that this process reads."""
-    folder = os.environ.get("RAX_RELEASE_DIR")
-    return Path(folder).name if folder else None
 
 
 def last_try_noted(ti: Any) -> bool:

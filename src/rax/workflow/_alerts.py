@@ -22,6 +22,7 @@ def run_failed(summary: Summary) -> None:
         "run_id": summary.run_id,
         "run": summary.url,
         "release": summary.release,
+        "release_url": summary.release_url,
         "failures": summary.reasons[:20],
         "report": str(summary),
         "details": summary.details,
@@ -46,8 +47,8 @@ def environment() -> str:
 
 
 def _trigger(workflow: str, headline: str, details: Mapping[str, object]) -> bool:
-    url = str(details["run"])
-    links = {"The run in Airflow": url} if url.startswith("https://") else None
+    urls = {"The run in Airflow": details["run"], "The release": details["release_url"]}
+    links = {text: url for text, url in urls.items() if str(url).startswith("https://")}
     return _attempt(
         lambda: alerting.trigger(
             headline,
@@ -55,7 +56,7 @@ def _trigger(workflow: str, headline: str, details: Mapping[str, object]) -> boo
             None,
             details,
             alerting.dedup_key(workflow),
-            links=links,
+            links=links or None,
             limit=MAX_SEND_SECONDS,
         )
     )

@@ -90,6 +90,8 @@ class Summary:
     """``RAX_ENVIRONMENT``"""
     release: str | None = None
     """The commit of the DAG repository that the run is pinned to."""
+    release_url: str | None = None
+    """The page of that commit, where ``RAX_RELEASE_URL`` is set."""
     url: str | None = None
     """The run in Airflow's UI, where ``[api] base_url`` is set."""
     started: datetime | None = None
@@ -182,6 +184,8 @@ class Summary:
         # A report to read: the result and a table of the tasks.
         took = "" if self.duration is None else f" after {self.duration:.1f} s"
         lines = [f"{self.workflow} ({self.environment}), run {self.run_id}: {self.state}{took}"]
+        if self.release_url:
+            lines.append(f"release: {self.release_url}")
         if self.tasks:
             rows = [row for task_id, found in _grouped(self.tasks) for row in _rows(task_id, found)]
             header = ("task", "state", "tries", "seconds", "rows", "result")
@@ -201,6 +205,7 @@ class Summary:
             "environment": self.environment,
             "run_id": self.run_id,
             "release": self.release,
+            "release_url": self.release_url,
             "url": self.url,
             "state": self.state,
             "started": self.started.isoformat() if self.started else None,

@@ -155,8 +155,8 @@ def test_the_structured_line_of_nothing_has_all_keys():
     line = summary(started=datetime(2026, 1, 2, tzinfo=UTC)).to_json()
     assert "\n" not in line
     assert list(json.loads(line)) == [
-        "kind", "workflow", "environment", "run_id", "release", "url", "state", "started",
-        "duration", "tasks", "rows", "failures", "problem", "gaps", "details",
+        "kind", "workflow", "environment", "run_id", "release", "release_url", "url", "state",
+        "started", "duration", "tasks", "rows", "failures", "problem", "gaps", "details",
     ]  # fmt: skip
     assert json.loads(line)["started"] == "2026-01-02T00:00:00+00:00"
 

@@ -14,8 +14,8 @@ from airflow_dag_sync.text import summarize
 
 # What DAGs and tasks are given beside the folder of DAGs.
 READ_FOLDERS = ("lib", "util", "configs")
-# Airflow runs a file of the folder of DAGs that has a word of each row in it, in any case: these are
-# the words of rax.airflow.dag_files, which Airflow asks and this program cannot import.
+# Airflow runs a file of the folder of DAGs that has a word of each row in it, in any case. These
+# are the words of rax.airflow.dag_files, which Airflow asks and this program cannot import.
 DAG_WORDS = ((b"airflow", b"rax"), (b"dag", b"asset", b"workflow"))
 
 
