@@ -48,7 +48,7 @@ def environment() -> str:
 
 def _trigger(workflow: str, headline: str, details: Mapping[str, object]) -> bool:
     urls = {"The run in Airflow": details["run"], "The release": details["release_url"]}
-    links = {text: url for text, url in urls.items() if str(url).startswith("https://")}
+    links = {text: str(url) for text, url in urls.items() if str(url).startswith("https://")}
     return _attempt(
         lambda: alerting.trigger(
             headline,

@@ -101,12 +101,29 @@ def test_no_folder_of_dags(remote, gated, first):
     assert gated.published == sha
 
 
+def test_another_folder_of_dags_than_the_published_release_has(gated, first):
+    """It stays published, and is not called fine, since Airflow finds no DAG in it any more."""
+    gated.settings["dags_folder"] = "airflow/dags"
+    problem = (
+        f"{first} is published, and it has no folder airflow/dags, and DAGs are in dags: "
+        "set dag_sync_dags_folder"
+    )
+    assert gated.run(code=2) == f"failed: {problem}\n"
+    assert gated.status["error"] == problem
+    assert gated.published == first
+    gated.settings["dags_folder"] = "dags"
+    assert f"unchanged {first} (main)\n" in gated.run()
+    assert gated.status["error"] is None
+
+
 @pytest.mark.parametrize(
     ("files", "found"),
     [
         ({}, "no file looks like one of DAGs"),
         ({"x.py": "x = 1\n"}, "no file looks like one of DAGs"),
-        ({"x.py": DAG}, "DAGs are in ."),
+        ({"x.py": DAG, "tests/x.py": DAG}, "DAGs are in its root ('.')"),
+        ({"etl/x.py": DAG, "etl/tests/x.py": DAG, "tests/x.py": DAG}, "DAGs are in etl"),
+        ({"tests/x.py": DAG}, "DAGs are in tests"),
         # Nothing there looks like one, and the name says so.
         ({"airflow/dags/a.py": "x = 1\n"}, "DAGs are in airflow/dags"),
         ({"a/dags/x.py": DAG, "a/dags/b/dags/x.py": DAG, "c/x.py": DAG}, "DAGs are in a/dags, c"),

@@ -256,7 +256,13 @@ def test_submodules_server_down(remote, node, lib, with_lib):
         assert node.published == sha
         add(remote, "vendor/lib", None, "1" * 40)
         remote.commit("three")
-        assert node.run(code=3).startswith(f"failed: {lib.url} cannot be fetched: ")
+        url, way_out = (
+            lib.url,
+            "(dag_sync_submodules: false leaves the folders of all submodules empty)",
+        )
+        output = node.run(code=3)
+        assert output.startswith(f"failed: its submodule vendor/lib: {url} cannot be fetched: ")
+        assert output.endswith(f" {way_out}\n")
     assert node.published == sha
 
 

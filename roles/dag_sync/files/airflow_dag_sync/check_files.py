@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import json
 import os
@@ -102,6 +101,8 @@ def relative_import(path: Path) -> tuple[int, int, str] | None:
     content = path.read_bytes()
     if not RELATIVE.search(content):
         return None
+    import ast  # It is slow to load, and seldom needed.
+
     with warnings.catch_warnings(action="ignore"):
         statements = ast.parse(content).body
     for statement in statements:

@@ -32,6 +32,7 @@ from airflow_dag_sync.processes import Deadline
 from airflow_dag_sync.releases import Releases
 from airflow_dag_sync.remote import Remote
 from airflow_dag_sync.repository import Repository
+from airflow_dag_sync.scope import missing_folder_problem
 from airflow_dag_sync.settings import Settings
 from airflow_dag_sync.state import Blocked, Failure, Postponed, State
 from airflow_dag_sync.text import Say, timestamp, without_numbers
@@ -221,6 +222,11 @@ class Publisher:
                 raise irreparable
             # The signers may have been set later.
             self.builder.require_signature(sha)
+            # The folder may have been set later, too.
+            if problem := missing_folder_problem(
+                self.releases.path(sha), self.settings.dags_folder
+            ):
+                raise MisconfiguredError(f"{sha} is published, and {problem}")
             self.say(f"unchanged {sha} ({self.name()})", syslog.LOG_DEBUG)
         else:
             if not retry_blocked:

@@ -96,13 +96,16 @@ def missing_folder_problem(release: Path, dags_folder: str) -> str | None:
     if (release / dags_folder).is_dir():
         return None
     found = folders_with_dags(release)
-    elsewhere = f"DAGs are in {summarize(found)}" if found else "no file looks like one of DAGs"
+    names = ["its root ('.')" if folder == "." else folder for folder in found]
+    elsewhere = f"DAGs are in {summarize(names)}" if names else "no file looks like one of DAGs"
     return f"it has no folder {dags_folder}, and {elsewhere}: set dag_sync_dags_folder"
 
 
 def folders_with_dags(release: Path) -> list[str]:
     """List the folders that look like those of DAGs, without those below another."""
     files = [path for path in all_paths(release) if path.endswith(".py")]
+    # Tests of DAGs look like DAGs.
+    files = [path for path in files if "tests" not in path.split("/")] or files
     found = {
         named_folder(path) or path.rpartition("/")[0] or "."
         for path in files

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_dag_sync.errors import BlockedError, GitError
+from airflow_dag_sync.errors import BlockedError, GitError, UnreachableError
 from airflow_dag_sync.files import temporary
 from airflow_dag_sync.git import Git, names_in
 from airflow_dag_sync.repository import Repository
@@ -17,6 +17,7 @@ from airflow_dag_sync.settings import Settings
 from airflow_dag_sync.urls import URL, URL_WITH_PASSWORD, is_local, is_over_ssh, join_url
 
 MAX_LEVELS = 10
+WAY_OUT = "dag_sync_submodules: false leaves the folders of all submodules empty"
 GITLINK = "160000"  # the mode in git's trees
 
 
@@ -62,7 +63,10 @@ class Submodules:
             theirs = join_url(url, urls[path])
             self._require_trusted(path, url, theirs)
             name = f"refs/sync/submodules/{zlib.crc32(theirs.encode()):08x}"
-            self.repository.obtain_commit(theirs, commit, name)
+            try:
+                self.repository.obtain_commit(theirs, commit, name)
+            except UnreachableError as error:
+                raise type(error)(f"its submodule {path}: {error} ({WAY_OUT})") from error
             inner = self._tree(theirs, commit, level + 1)
             git("update-index", "-z", "--index-info", stdin=f"0 {'0' * 40}\t{path}\0", **where)
             git("read-tree", f"--prefix={path}/", inner, **where)

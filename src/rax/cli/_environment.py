@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow and the environment have: a program of its own, which loads nothing of an author.
+
+Another process runs it by its path, isolated (``python -I``), in an empty folder. It reads JSON,
+``{"dags": folder, "airflow": [[module, name or null], …], "modules": [name, …]}``, and prints
+``{"version", "airflow": [[verdict, text], …], "modules", "dag_arguments", "searched"}``.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import warnings
+
+# The verdicts on an import of Airflow.
+FINE, DEPRECATED, MISSING, NEEDS, FAILS = "fine", "deprecated", "missing", "needs", "fails"
+
+
+def verdict(module: str, name: str | None) -> tuple[str, str]:
+    """Import a module of Airflow, or a name of it; return the verdict and what it is about."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            found = importlib.import_module(module)
+            if name is not None and name != "*" and not _has(found, module, name):
+                return MISSING, f"{module}.{name}"
+        except ModuleNotFoundError as error:
+            lacking = error.name or ""
+            if lacking.partition(".")[0] == "airflow":
+                return MISSING, lacking if f"{module}.".startswith(f"{lacking}.") else module
+            return NEEDS, lacking
+        except Exception as error:  # Airflow's own code may raise anything.
+            return FAILS, f"{type(error).__name__}: {error}"
+    said = [str(one.message) for one in warned if one.category.__module__.startswith("airflow")]
+    return (DEPRECATED, said[0]) if said else (FINE, "")
+
+
+def _has(found: object, module: str, name: str) -> bool:
+    if hasattr(found, name):
+        return True
+    try:
+        importlib.import_module(f"{module}.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "") == f"{module}.{name}":
+            return False
+        raise
+    return True
+
+
+def is_here(name: str) -> bool:
+    """Return whether the environment has a module of that name at its top, which is not loaded."""
+    if name in sys.stdlib_module_names or name in sys.builtin_module_names:
+        return True
+    with contextlib.suppress(ImportError, ValueError, AttributeError):
+        return importlib.util.find_spec(name) is not None
+    return False
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    question = json.load(sys.stdin)
+    # Airflow logs to standard output, which is for the answer.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    from airflow._shared.module_loading.file_discovery import find_path_from_directory
+    from airflow.sdk import DAG
+    from airflow.version import version
+
+    found = {
+        "version": version,
+        "airflow": [verdict(module, name) for module, name in question["airflow"]],
+        "modules": [name for name in question["modules"] if is_here(name)],
+        "searched": list(find_path_from_directory(question["dags"], ".airflowignore")),
+        "dag_arguments": list(inspect.signature(DAG).parameters),
+    }
+    with answer:
+        json.dump(found, answer)
+
+
+if __name__ == "__main__":
+    main()

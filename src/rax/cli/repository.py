@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``rax repository``: what stands in the way of a DAG repository on the nodes."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rax._printable import one_line
+from rax.cli._account import leave_root
+from rax.cli._commands import add_command, add_group
+from rax.cli._output import write, write_json
+
+if TYPE_CHECKING:
+    from rax.cli._commands import Commands
+    from rax.cli._repository import Repository
+
+
+def add_parser(commands: "Commands") -> None:
+    """Add the group to the command line."""
+    group = add_group(commands, "repository", "a DAG repository, before or after it is here")
+    check = add_command(
+        group,
+        "check",
+        _check,
+        "what of a DAG repository will fail on the nodes, by file",
+        "Files are read, and nothing of the repository is run. Looked at are the folder of DAGs,\n"
+        "but for what .airflowignore names, and lib and util: whether they compile, and whether\n"
+        "what they import is in Airflow, in this environment or in the repository. What only a\n"
+        "run shows, such as a wrong argument of an operator, is not found.\n"
+        "Exit code: 0 nothing is in the way, 1 something is: it says what to do.",
+    )
+    check.add_argument(
+        "path", metavar="PATH", nargs="?", type=Path, default=Path(), help="default: this folder"
+    )
+    check.add_argument(
+        "--dags-folder",
+        metavar="FOLDER",
+        default="dags",
+        help="where its DAGs are, as in dag_sync_dags_folder; '.' is its root (default: dags)",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rax.cli._repository import Repository
+
+    leave_root()
+    found = Repository(options.path, options.dags_folder)
+    if options.json:
+        write_json(
+            {
+                "path": str(found.root),
+                "run": found.run,
+                "left_out": found.left_out,
+                "problems": [problem._asdict() for problem in found.problems],
+                "notes": [note._asdict() for note in found.notes],
+                "lacking": sorted(found.lacking),
+                "needs": {what: sorted(names) for what, names in found.needs.items()},
+            }
+        )
+    else:
+        _write(found)
+    return 1 if found.problems else 0
+
+
+def _write(found: "Repository") -> None:
+    last = ""
+    for problem in found.problems:
+        if problem.file != last:
+            write(f"{one_line(problem.file)}\n")
+            last = problem.file
+        line = f"{problem.line}: " if problem.line else ""
+        write(f"  {line}{one_line(problem.problem)}\n")
+        write(f"    → {one_line(problem.advice)}\n" if problem.advice else "")
+    for file, why in found.left_out.items():
+        write(f"not run to find DAGs, {why}: {one_line(file)}\n")
+    if found.notes:
+        count = len({note.file for note in found.notes})
+        write(f"imports that work and are deprecated: in {count} of the files, see --json\n")
+    for what, names in found.needs.items():
+        if names:
+            write(f"{what} by name: {one_line(', '.join(sorted(names)))}\n")
+    if found.lacking:
+        write(f"no package of the nodes has: {', '.join(sorted(found.lacking))}\n")
+    count = len(found.problems)
+    said = "no problem" if not count else f"{count} problem{'s' * (count > 1)}"
+    run = "1 file is" if len(found.run) == 1 else f"{len(found.run)} files are"
+    write(f"{run} run to find DAGs: {said}\n")
