@@ -126,8 +126,7 @@ class Fake:
         self._data_state: Any = None
         self._temporary = tempfile.TemporaryDirectory(prefix="fake-") if not directory else None
         self.ca_path = Path(directory or self._temporary.name) / "ca.pem"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.ca_path)
+        authority = _authority(self.ca_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*names).configure_cert(context)
         self._server = _Server(listen, self, context)
@@ -241,6 +240,18 @@ class Fake:
             if self.directory:
                 with (self.directory / "requests.jsonl").open("a") as file:
                     file.write(json.dumps(entry) + "\n")
+
+
+def _authority(certificate: Path) -> trustme.CA:
+    """Return the authority of a directory, which clients go on trusting after a restart."""
+    key = certificate.with_suffix(".key")
+    if key.exists() and certificate.exists():
+        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
+    authority = trustme.CA()
+    key.touch(mode=0o600)
+    authority.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(certificate)
+    return authority
 
 
 class _Server(ThreadingHTTPServer):
