@@ -7,29 +7,21 @@ from pathlib import Path
 import pytest
 
 OTHERS = ("scheduler1", "worker1", "worker2")
-INVENTORY = """
-worker:
-  hosts:
-    worker3:
-"""
 
 
 @pytest.fixture
-def play(cluster, tmp_path):
-    """Make a new node, and return what runs a playbook with it as a worker."""
+def play(cluster):
+    """Make a new node, which inventories/lab takes for a worker; return what runs a playbook."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     cluster.local(
         "scripts/nodes", "create", "--cluster", cluster.lab.name,
         "--mount", f"{cache}/caspian-deploy/uv:/var/cache/uv", "worker3",
     )  # fmt: skip
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text(INVENTORY)
 
     def run(playbook, limit):
         return cluster.local(
-            "ansible-playbook", "-i", "inventories/lab", "-i", str(inventory), playbook,
-            "--limit", limit, "--extra-vars", f"lab_dir={cluster.lab}",
-        )  # fmt: skip
+            "ansible-playbook", "-i", cluster.inventory, playbook, "--limit", limit
+        )
 
     # What a user's nodes have.
     run("scripts/lab/prepare.yml", "worker3")

@@ -1,0 +1,58 @@
+"""The power fails for all machines at once, and everything comes back without anybody's help."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+DATABASE, BROKER = "postgresql@15-main", "redis-server"
+
+
+@pytest.fixture
+def engine(cluster):
+    """Return what runs a command of the container engine on nodes, which it takes by their names."""
+    name = cluster.local("scripts/nodes", "engine").strip()
+
+    def run(command, nodes, *arguments):
+        containers = [f"caspian-{cluster.lab.name}-{node}" for node in nodes]
+        return cluster.local(name, *command.split(), *containers, *arguments)
+
+    return run
+
+
+def is_healthy(cluster):
+    done = subprocess.run(
+        ["ansible-playbook", "-i", cluster.inventory, "playbooks/health.yml",
+         "--extra-vars", "airflow_health_timeout=30"],
+        cwd=cluster.root, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+@pytest.mark.timeout(400)
+def test_cluster_comes_back_by_itself_the_database_last(cluster, engine, control1):
+    engine("kill", [*cluster.nodes, "control1"])
+    engine("start", [*cluster.workers, "control1"])
+    # By now, what needs the database or the broker has failed, more than once.
+    time.sleep(15)
+    engine("start", ["scheduler1"])
+    cluster.wait(lambda: is_healthy(cluster), 300, "the cluster is healthy")
+    for unit in ("caspian-refresh.timer", "fake@pagerduty"):
+        assert control1.service(unit).is_running
+
+
+def test_database_and_broker_listen_on_an_address_that_comes_after_them(cluster, engine):
+    def change(what, *arguments):
+        engine("exec --privileged", ["scheduler1"], "ip", what, *arguments, "dev", "eth0")
+
+    route = json.loads(engine("exec", ["scheduler1"], "ip", "-json", "route", "show", "default"))
+    address = cluster.address("scheduler1")
+    change("address", "delete", f"{address}/24")
+    try:
+        engine("exec", ["scheduler1"], "systemctl", "restart", DATABASE, BROKER)
+    finally:
+        change("address", "add", f"{address}/24")
+        change("route", "add", "default", "via", route[0]["gateway"])
+    for port in (5432, 6379):
+        cluster.node("worker1").check_output(f"bash -c '</dev/tcp/{address}/{port}'")
