@@ -11,7 +11,7 @@ DATABASE, BROKER = "postgresql@15-main", "redis-server"
 
 @pytest.fixture
 def engine(cluster):
-    """Return what runs a command of the container engine on nodes, which it takes by their names."""
+    """Return what runs a command of the container engine on nodes, given by their names."""
     name = cluster.local("scripts/nodes", "engine").strip()
 
     def run(command, nodes, *arguments):
@@ -56,3 +56,14 @@ def test_database_and_broker_listen_on_an_address_that_comes_after_them(cluster,
         change("route", "add", "default", "via", route[0]["gateway"])
     for port in (5432, 6379):
         cluster.node("worker1").check_output(f"bash -c '</dev/tcp/{address}/{port}'")
+
+
+def test_a_worker_that_ends_without_an_error_is_started_again(cluster):
+    """A worker of Airflow ends with 0 when it gives up on the broker, too."""
+    node = cluster.node("worker1")
+    asked = "systemctl show --property=MainPID --value airflow-worker"
+    before = node.check_output(asked)
+    node.check_output(f"kill -TERM {before}")
+    cluster.wait(
+        lambda: node.check_output(asked) not in ("0", before), 60, "another process is the worker"
+    )
