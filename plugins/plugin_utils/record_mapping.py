@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils import plain_yaml, records
 
 _TEXTS = ("user", "pass", "host", "url", "description")
 _FIELDS = (*_TEXTS, "metadata", "protected")
@@ -40,7 +40,7 @@ def map_records(results: Any, names: Any, mapping: Any) -> list[dict[str, Any]]:
     found = []
     for name, result in zip(names, results, strict=True):
         try:
-            found.append(_record(name, _document(result), paths, protected))
+            found.append(_record(name, *_documents(result), paths, protected))
         except ValueError as error:
             found.append({"name": name, "error": str(error)})
     return found
@@ -93,8 +93,8 @@ def _path(field: str, path: Any) -> list[str]:
     return keys
 
 
-def _document(result: Any) -> Mapping[str, Any]:
-    """Return what a lookup gave for one name as a mapping."""
+def _documents(result: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what a lookup gave for one name as a mapping, and the same with texts as written."""
     # A lookup that was asked for this name alone gives a list, which is empty when it failed.
     if isinstance(result, list | tuple):
         if len(result) > 1:
@@ -102,32 +102,33 @@ def _document(result: Any) -> Mapping[str, Any]:
         result = result[0] if result else None
     if result is None:
         raise ValueError("the lookup returned nothing for this name")
-    if isinstance(result, str):
-        result = _parsed(result)
-    if not isinstance(result, Mapping):
+    typed, written = _parsed(result) if isinstance(result, str) else (result, result)
+    if not isinstance(typed, Mapping):
         raise ValueError("the lookup's result is neither a mapping nor a text that holds one")
-    return result
+    return typed, written
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> tuple[Any, Any]:
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        return found, found
     except (ValueError, RecursionError):
         pass
     try:
-        return records.load_yaml(text)
+        return plain_yaml.load(text), plain_yaml.load(text, as_written=True)
     except ValueError:
-        return None
+        return None, None
 
 
 def _record(
     name: str,
     document: Mapping[str, Any],
+    written: Mapping[str, Any],
     paths: Mapping[str, Any],
     protected: Iterable[str] | None,
 ) -> dict[str, Any]:
     values = {
-        field: _text(field, path, _at(document, path))
+        field: _text(field, path, _at(written, path))
         for field, path in paths.items()
         if field in _TEXTS
     }
@@ -178,7 +179,7 @@ def _at(document: Any, path: list[str]) -> Any:
 
 
 def _text(field: str, path: list[str], value: Any) -> str:
-    # A password of digits is a number in YAML.
+    # A password of digits is a number in JSON.
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str | None):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import yaml
 from ansible_collections.caspian.airflow.plugins.module_utils import credential_format
+from ansible_collections.caspian.airflow.plugins.plugin_utils import plain_yaml
 
 Scalar = str | int | float | bool
 
@@ -34,23 +34,6 @@ class Description(NamedTuple):
     metadata: dict[str, Scalar]
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML in which only true, false and decimal integers are not text.
-
-    So 1.10 stays a version, 0123 a code and `no` a country.
-    """
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way
-
-
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z"), list("tf")
-)
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"(?:0|-?[1-9][0-9]*)\Z"), list("-0123456789")
-)
-
-
 def parse_description(description: str) -> Description:
     """Return the parts of a description that begins with the record's name.
 
@@ -66,8 +49,8 @@ def parse_description(description: str) -> Description:
 def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
     """Return the free text of notes, and what `key=value` words and `key: value` lines give.
 
-    The value of a word is a text, that of a line is YAML. Raises LookupError for a text that is too
-    long.
+    The value of a word is a text, that of a line is YAML as plain_yaml has it. Raises LookupError
+    for a text that is too long.
     """
     if len(text) > MAX_NOTES_CHARACTERS:
         raise LookupError(
@@ -84,20 +67,6 @@ def parse_metadata(text: str) -> tuple[str, dict[str, Scalar]]:
         if words := " ".join(_WORD.sub("", line).split()):
             free.append(words)
     return "\n".join(free), metadata
-
-
-def load_yaml(text: str) -> Any:
-    """Read YAML in which only true, false and decimal integers are not text, or raise ValueError.
-
-    >>> load_yaml("{version: 1.10, port: 5432, code: 0123}")
-    {'version': '1.10', 'port': 5432, 'code': '0123'}
-    """
-    try:
-        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-    # All but the first are what an explicit tag on the wrong text raises.
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        # The parser's own messages quote what it was reading.
-        raise ValueError("not YAML that can be read") from None
 
 
 def split_host(host: str) -> tuple[str, int | None]:
@@ -223,8 +192,13 @@ def _utc(time: datetime.datetime | None) -> str | None:
 
 
 def _yaml_scalar(text: str) -> Scalar:
+    """Return what a line's value is in a config, and as it is written where it is none there."""
+    if text.startswith(("[", "{")):
+        # It is no scalar, and many brackets take PyYAML seconds.
+        return text
     try:
-        value = load_yaml(text)
+        # In a line of its own, --- and % would be signs.
+        value = plain_yaml.load(f"key: {text}")["key"]
     except ValueError:
         return text
     # Lists, mappings and nothing at all stay as they are written.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors of rax: one root; they name file, source or key, never a value."""
+"""The errors of rax: one root; they name file, source or key, and no value of a credential."""
 
 from rax._printable import printable
 
@@ -41,7 +41,7 @@ class ConfigNotFoundError(RaxError):
 
 
 class MalformedConfigError(RaxError):
-    """The file of a config is not one YAML mapping inside its root."""
+    """The file of a config is not one YAML mapping inside its root that all readers read alike."""
 
 
 class ReleaseNotFoundError(RaxError):

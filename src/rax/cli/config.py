@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rax._printable import printable
+from rax._printable import one_line, printable
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group, complete
 from rax.cli._output import write, write_json
@@ -21,6 +21,14 @@ _ROOTS = (
     "The configs are those of RAX_CONFIG_DIR (folders joined by ':', later ones over earlier),\n"
     "or else of the release in RAX_RELEASE_DIR, or else of the published release."
 )
+_CHECKED = f"""\
+Every *.yaml and *.yml is read as get_config() and the gate of the DAG sync read it, and all
+that is wrong is printed, a line for each problem. Without FOLDER:
+{_ROOTS}
+exit codes:
+  0  nothing is wrong
+  1  something is
+  3  there is no such folder"""
 
 
 def add_parser(commands: "Commands") -> None:
@@ -31,6 +39,12 @@ def add_parser(commands: "Commands") -> None:
         group, "show", _show, "a config as a task gets it, and the files it is from", _ROOTS
     )
     complete(show.add_argument("name", metavar="NAME", help="such as ebi.flights.daily"), _names)
+    check = add_command(
+        group, "check", _check, "all that is wrong with the files of configs", _CHECKED
+    )
+    check.add_argument(
+        "folders", metavar="FOLDER", nargs="*", type=Path, help="a DAG repository, or its configs"
+    )
 
 
 def _names() -> list[str]:
@@ -82,9 +96,48 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    from rax.config import config_roots, find_problems
+
+    leave_root()
+    roots = [_configs_of(folder) for folder in options.folders] or config_roots()
+    if absent := [str(root) for root in roots if not root.is_dir()]:
+        raise RaxError(f"there is no folder {' or '.join(absent)}")
+    files = [
+        (path, root)
+        for root in roots
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".yaml", ".yml") and not path.is_dir()
+    ]
+    problems = [problem for path, root in files for problem in find_problems(path, root)]
+    if options.json:
+        write_json({"files": len(files), "problems": problems})
+    else:
+        write("".join(f"{one_line(problem)}\n" for problem in problems))
+        if not problems:
+            write(f"{len(files)} files, nothing is wrong\n")
+    return int(bool(problems))
+
+
+def _configs_of(folder: Path) -> Path:
+    """Return the configs of a DAG repository; a folder without such is taken for them."""
+    return folder / "configs" if (folder / "configs").is_dir() else folder
+
+
 def _yaml(config: dict[str, Any]) -> str:
-    """Write a config as people do: a list of scalars in one line, all else line by line."""
     import yaml
+
+    return yaml.dump(config, Dumper=config_dumper(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def config_dumper() -> Any:
+    """Return a dumper that writes a config as people do, so that get_config() reads the same again.
+
+    A list of scalars is in one line, all else line by line.
+    """
+    import yaml
+
+    from rax.config._plain_words import surprise
 
     class Dumper(yaml.SafeDumper):
         def represent_list(self, data: Any) -> Any:
@@ -94,8 +147,14 @@ def _yaml(config: dict[str, Any]) -> str:
         def ignore_aliases(self, _data: Any) -> bool:
             return True
 
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+            # A text for which another tag is found gets quotes.
+            tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's
+            is_text = kind is yaml.ScalarNode and implicit[0] and tag == self.DEFAULT_SCALAR_TAG
+            return None if is_text and surprise(value) else tag
+
     Dumper.add_representer(list, Dumper.represent_list)
-    return yaml.dump(config, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return Dumper
 
 
 def _credential_names() -> list[str]:
@@ -117,7 +176,7 @@ def _masked(value: Any, path: str, secrets: set[str]) -> Any:
         return {
             key: _masked(item, f"{path}.{key}".lstrip("."), secrets) for key, item in value.items()
         }
-    if isinstance(value, list | tuple | frozenset):
+    if isinstance(value, list | tuple):
         return [_masked(item, f"{path}[{index}]", secrets) for index, item in enumerate(value)]
     return value
 

@@ -30,9 +30,11 @@ A dataclass checks it and names its types, for the editor too:
 >>> get_config("ebi.flights.daily", Daily)
 Daily(source='EBI-ETL-DEV-01', target=Target(table='flights', schema='public'), months=(1, 2, 3))
 
-Files are YAML 1.1: ``no`` and ``off`` are false, ``2026-01-31`` is a date. Keys are texts or whole
-numbers, each of them once. ``${…}`` and ``{{…}}`` stay as they are: a config names its credentials
-and never holds one, and find_secrets() reports what looks otherwise.
+Files are YAML in which nothing is read otherwise than it is written: a word without quotes that
+some reader of YAML takes for something else, such as ``NO``, ``22:30`` or ``1.10``, is refused,
+with the quotes to add. Keys are texts or whole numbers, each of them once. ``${…}`` and ``{{…}}``
+stay as they are: a config names its credentials and never holds one, and find_secrets() reports
+what looks otherwise.
 
 Where configs are looked for, first match:
 
@@ -50,9 +52,18 @@ from typing import Any, NoReturn, TypeVar, overload
 from rax._file_identity import Identity, identity
 from rax.config import _files
 from rax.config._secrets import find_secrets
-from rax.errors import ConfigNotFoundError
+from rax.errors import ConfigNotFoundError, MalformedConfigError
 
-__all__ = ["Config", "check_file", "config_files", "find_secrets", "get_config", "list_configs"]
+__all__ = [
+    "Config",
+    "check_file",
+    "config_files",
+    "config_roots",
+    "find_problems",
+    "find_secrets",
+    "get_config",
+    "list_configs",
+]
 
 _Schema = TypeVar("_Schema")
 
@@ -125,9 +136,10 @@ def get_config(name: str, schema: type[_Schema] | None = None) -> Config | _Sche
     """Return the config of that dotted name, or an instance of the schema that is made of it.
 
     A schema is a dataclass or a pydantic model. Fields of a dataclass may be texts, numbers, truth
-    values, dates, None, Literal, further dataclasses and models, list, tuple, set, frozenset, dict,
-    Sequence and Mapping of these, and unions. A whole number serves as a float; nothing else is
-    converted. Keys that a dataclass does not have are refused; of a model its own settings decide.
+    values, dates, times, None, Literal, further dataclasses and models, list, tuple, set,
+    frozenset, dict, Sequence and Mapping of these, and unions. A whole number serves as a float,
+    and a text such as "2026-01-31" as the date or time that it is; nothing else is converted. Keys
+    that a dataclass does not have are refused; of a model its own settings decide.
 
     Raises ConfigNotFoundError, or MalformedConfigError for a file that is not a YAML mapping inside
     its root, and for a config that does not fit the schema: it names each key, and no values.
@@ -148,8 +160,15 @@ did you mean ebi.flights.daily?
 
 def list_configs() -> list[str]:
     """Return the names of all configs, sorted; what is in their files makes no difference."""
-    named = os.environ.get("RAX_CONFIG_DIR")
-    return _files.names(_files.roots(named, os.environ.get("RAX_RELEASE_DIR")))
+    return _files.names(config_roots())
+
+
+def config_roots() -> list[Path]:
+    """Return the folders that configs are looked for in; they need not be there.
+
+    Raises ConfigNotFoundError where nothing is set and nothing is published.
+    """
+    return _files.roots(os.environ.get("RAX_CONFIG_DIR"), os.environ.get("RAX_RELEASE_DIR"))
 
 
 def config_files(name: str) -> list[Path]:
@@ -168,10 +187,27 @@ def check_file(path: Path, root: Path) -> None:
     """
     from rax.config import _yaml
 
+    _yaml.load(_content(path, root), path)
+
+
+def find_problems(path: Path, root: Path) -> list[str]:
+    """Return all that check_file() refuses a file for, each with path and line.
+
+    Raises ConfigNotFoundError when it is not there.
+    """
+    from rax.config import _yaml
+
+    try:
+        return _yaml.find_problems(_content(path, root), path)
+    except MalformedConfigError as error:
+        return [str(error)]
+
+
+def _content(path: Path, root: Path) -> bytes:
     file = _files.read(path, root)
     if file is None:
         raise ConfigNotFoundError(f"{path}: does not exist")
-    _yaml.load(file.content, path)
+    return file.content
 
 
 def _current(name: str) -> _CacheEntry:
@@ -240,4 +276,4 @@ def _freeze(value: Any, name: str, step: str) -> Any:
     if isinstance(value, list | tuple):
         name += step
         return tuple([_freeze(item, name, f"[{index}]") for index, item in enumerate(value)])
-    return frozenset(value) if isinstance(value, set) else value
+    return value

@@ -3,6 +3,7 @@
 
 import dataclasses
 import datetime
+import re
 import types
 import typing
 from collections import abc
@@ -15,7 +16,14 @@ from rax.errors import MalformedConfigError, RaxError
 
 _Schema = TypeVar("_Schema")
 
-_SCALARS = (str, int, float, bool, bytes, datetime.date, datetime.datetime, types.NoneType)
+# A config has these as texts. Of each, the form and an example.
+_DATE, _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}(:[0-9]{2}.*)?"
+_TIMES: dict[Any, tuple[str, str]] = {
+    datetime.date: (_DATE, "2026-01-31"),
+    datetime.datetime: (f"{_DATE}[T ]{_TIME}.*", "2026-01-31T22:30:00Z"),
+    datetime.time: (_TIME, "22:30"),
+}
+_SCALARS = (str, int, float, bool, *_TIMES, types.NoneType)
 _LISTS: dict[Any, Any] = {
     list: list,
     set: set,
@@ -146,7 +154,22 @@ def _value(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
             return value
         if kind is float and given is int:
             return float(value)
+        if kind in _TIMES and given is str:
+            return _time(kind, value, path, problems)
     problems.append(_mismatch(kind, value, path))
+    return None
+
+
+def _time(kind: Any, value: str, path: str, problems: list[str]) -> Any:
+    """Return the date or time that a text is."""
+    form, example = _TIMES[kind]
+    try:
+        if re.fullmatch(form, value):
+            return kind.fromisoformat(value)
+    except ValueError:
+        # There is no 30 February.
+        pass
+    problems.append(f'{path} is a text, and no {kind.__name__} such as "{example}"')
     return None
 
 

@@ -1,185 +1,260 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML 1.1 as PyYAML loads it safely, without what is more often a mistake than meant."""
+"""YAML that every reader reads alike: what one of them could take for something else is refused."""
 
-import datetime
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import yaml
 
+from rax.config import _yaml_hints
+from rax.config._plain_words import Kind, kind_of, surprise, value_of
+from rax.config._secrets import is_secret_setting
 from rax.errors import MalformedConfigError
 
 # The loader in C is seven times as fast; PyYAML lacks it where it was built without libyaml.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
 _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
+# An error names so many problems of a file, find_problems() all.
+_MAX_PROBLEMS = 10
 # libyaml's loader recurses without a limit, and ends the process some 50,000 levels down. A level
 # takes a bracket, or a further column of a line: with few of both, no file is that deep.
 _MIN_SUSPICIOUS_COUNT = 1000
 
+# The steps to a value, the last one first.
+_Path = tuple[Any, "_Path"] | None
 
-class _Loader(_SafeLoader):  # type: ignore[misc]  # which of the two is known at run time
-    """A safe loader that refuses keys that occur twice, and keys that JSON cannot have."""
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self._checked: set[int] = set()
+class Problem(NamedTuple):
+    """What is wrong with a file, and in which line, from 1; None where that is not known."""
 
-    def flatten_mapping(self, node: Any) -> None:
-        """Check a mapping before ``<<`` brings in keys that may rightly occur twice.
+    line: int | None
+    text: str
 
-        Of equal keys the last one counts, in the place of the first. The others are removed: they
-        would multiply with each merge of merges.
-        """
-        if id(node) in self._checked:
-            return
-        self._checked.add(id(node))
-        self._check_keys(node)
-        super().flatten_mapping(node)
-        node.value = [*{self.construct_object(pair[0]): pair for pair in node.value}.values()]
 
-    def _check_keys(self, node: Any) -> None:
-        lines: dict[Hashable, int] = {}
-        for key_node, _value in node.value:
-            if key_node.tag == _MERGE:
-                continue
-            mark = key_node.start_mark
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise _problem("a key is a text or a whole number", mark)
-            key = key_node.value
-            if key_node.tag != _VALUE:
-                key = self.construct_object(key_node, deep=True)
-            # A bool is an int to isinstance.
-            kind = type(key)
-            if kind not in (str, int):
-                raise _problem(
-                    f"a key is read as {_kind(key)}: quote it, to make a text of it", mark
-                )
-            if key in lines:
-                raise _problem(f"the key {key!r} is there twice, first in line {lines[key]}", mark)
-            lines[key] = mark.line + 1
+class _Composer(_SafeLoader):  # type: ignore[misc]  # which of the two is known at run time
+    """Composes nodes whose tag is a Kind, unless the file itself gives them one."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Say what a node without a tag is; `implicit` says whether a scalar has no quotes."""
+        if kind is not yaml.ScalarNode:
+            return super().resolve(kind, value, implicit)
+        return kind_of(value) if implicit[0] else Kind.TEXT
 
 
 def load(content: bytes, path: object) -> dict[str, Any]:
-    """Return the mapping in a file's content.
+    """Return the mapping in a file's content; its keys are texts and whole numbers.
 
-    Keys are texts and whole numbers: ``no: 1`` has neither, but false. Raises MalformedConfigError
-    with path and line.
+    Raises MalformedConfigError with path, and line where it is known: `a.yaml:3: zip is read as …`.
     """
-    line, problem = None, ""
-    try:
-        _check_depth(content)
-        document = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.reader.ReaderError as error:
-        line = content[: error.position].count(b"\n")
-        problem = f"has a character that YAML does not take: {error.reason}"
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line if error.problem_mark else None
-        problem = _indented_by_tab(content, line) or _expected(error)
-    except (yaml.YAMLError, RecursionError) as error:
-        problem = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-    except Exception:
-        # int(), datetime and dict raise errors of their own for scalars that only look like theirs.
-        line, problem = (
-            _unreadable_scalar(content),
-            "holds what is not a value of its type: quote it",
-        )
-    if problem:
-        where = path if line is None else f"{path}:{line + 1}"
-        raise MalformedConfigError(f"{where}: {problem}")
-    if not isinstance(document, dict):
-        found = "nothing" if document is None else _kind(document)
-        raise MalformedConfigError(f"{path}: holds {found}, where 'key: value' lines are expected")
-    _check_size(document, path)
+    document, problems = _read(content)
+    if problems:
+        first, *others = problems
+        texts = [_located(path, first)]
+        texts += [f"line {line}: {text}" for line, text in others[: _MAX_PROBLEMS - 1]]
+        if len(others) >= _MAX_PROBLEMS:
+            texts.append(f"and {len(others) - _MAX_PROBLEMS + 1} more")
+        raise MalformedConfigError("; ".join(texts))
     return document
 
 
-def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, text, mark)
+def find_problems(content: bytes, path: object) -> list[str]:
+    """Return all that load() would refuse a file's content for, each with path and line."""
+    return [_located(path, problem) for problem in _read(content)[1]]
 
 
-def _expected(error: yaml.MarkedYAMLError) -> str:
-    if error.context == "expected a single document in the stream":
-        return "has more than one document (---)"
-    return str(error.problem or error.context)
+def _located(path: object, problem: Problem) -> str:
+    where = path if problem.line is None else f"{path}:{problem.line}"
+    return f"{where}: {problem.text}"
 
 
-def _kind(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, datetime.date):
-        return "a date"
-    return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+def _read(content: bytes) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the mapping, and what is wrong with it: a syntax error hides all else."""
+    try:
+        if (deep := _too_deep(content)) is not None:
+            return {}, [deep]
+        root = _composed(content)
+    except yaml.reader.ReaderError as error:
+        before = content[: error.position].count(b"\n")
+        text = f"has a character that YAML does not take: {error.reason}"
+        return {}, [Problem(before + 1, text)]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = None if mark is None else mark.line + 1
+        return {}, [Problem(line, _yaml_hints.explain(error, content))]
+    except yaml.YAMLError as error:
+        return {}, [Problem(None, str(error))]
+    except RecursionError:
+        return {}, [Problem(None, "is nested too deeply")]
+    builder = _Builder(content)
+    document = None if root is None else builder.build(root, None)
+    problems = builder.problems
+    if not problems and not isinstance(document, dict):
+        found = "nothing" if document is None else _yaml_hints.shown(document)
+        problems = [Problem(None, f"holds {found}, where 'key: value' lines are expected")]
+    if not problems and (size := _size_problem(document)):
+        problems = [Problem(None, size)]
+    return document if isinstance(document, dict) else {}, problems
 
 
-def _indented_by_tab(content: bytes, line: int | None) -> str:
-    lines = content.splitlines()
-    if line is None or line >= len(lines):
-        return ""
-    indentation = lines[line][: len(lines[line]) - len(lines[line].lstrip())]
-    return "is indented by a tab, where YAML takes spaces" if b"\t" in indentation else ""
+def _composed(content: bytes) -> Any:
+    loader = _Composer(content)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
 
 
-def _check_depth(content: bytes) -> None:
+class _Builder:
+    """Makes values of nodes, and notes what is wrong with them in the order of the file."""
+
+    def __init__(self, content: bytes) -> None:
+        self.problems: list[Problem] = []
+        self._content = content
+        # What an alias refers to is built once, and is part of the value that contains itself.
+        self._built: dict[int, Any] = {}
+
+    def build(self, node: Any, path: _Path, depth: int = 1) -> Any:
+        """Return the value of a node; None in the place of what is wrong."""
+        if id(node) in self._built:
+            return self._built[id(node)]
+        if isinstance(node, yaml.ScalarNode):
+            self._built[id(node)] = value = self._scalar(node, path)
+            return value
+        if node.tag not in (yaml.resolver.BaseResolver.DEFAULT_SEQUENCE_TAG,
+                            yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG):  # fmt: skip
+            return self._refuse(node, f"{_named(path)}has {_yaml_hints.tag(node)}")
+        if depth > _MAX_DEPTH:
+            return self._refuse(node, f"is nested more than {_MAX_DEPTH} deep")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        items: list[Any] = []
+        self._built[id(node)] = items
+        items += [
+            self.build(item, (index, path), depth + 1) for index, item in enumerate(node.value)
+        ]
+        return items
+
+    def _scalar(self, node: Any, path: _Path) -> Any:
+        if not isinstance(node.tag, Kind):
+            return self._refuse(node, f"{_named(path)}has {_yaml_hints.tag(node)}")
+        # Quotes, and the signs | and >, say that it is a text.
+        if node.style:
+            return node.value
+        if not node.value and _yaml_hints.is_cut_by_a_sign(self._content, node.start_mark):
+            return self._refuse(
+                node, f"{_named(path)}is empty, since # begins a comment: quote it, or write null"
+            )
+        found = surprise(node.value) if node.tag is Kind.TEXT else None
+        if found is None:
+            return value_of(node.value)
+        meaning, advice = found.meaning, _yaml_hints.quotes(node.value, found)
+        if any(isinstance(step, str) and is_secret_setting(step) for step in _steps(path)):
+            # The word may be a password, and a message is no place for one.
+            meaning, advice = "something else than its text", "quote it"
+        return self._refuse(node, f"{_named(path)}is read as {meaning}: {advice}")
+
+    def _mapping(self, node: Any, path: _Path, depth: int) -> dict[Any, Any]:
+        own: dict[Any, Any] = {}
+        merged: dict[Any, Any] = {}
+        mapping: dict[Any, Any] = {}
+        self._built[id(node)] = mapping
+        lines: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            merges = _is_merge(key_node)
+            key = "<<" if merges else self._key(key_node, path)
+            if key in lines and key is not None:
+                text = f"the key {key!r} is there twice, first in line {lines[key]}"
+                self._refuse(key_node, text)
+            lines[key] = key_node.start_mark.line + 1
+            if merges:
+                merged = self._merged(value_node, (key, path), depth)
+            else:
+                own[key] = self.build(value_node, (key, path), depth + 1)
+        # Of equal keys, that of the mapping itself counts, in the place of the merged one.
+        mapping |= merged | own
+        return mapping
+
+    def _key(self, node: Any, path: _Path) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            return self._refuse(node, _yaml_hints.no_key(node))
+        if not isinstance(node.tag, Kind):
+            return self._refuse(node, f"a key has {_yaml_hints.tag(node)}")
+        if node.style:
+            return node.value
+        if node.tag is Kind.INT:
+            return int(node.value)
+        found = surprise(node.value)
+        if found is None:
+            return node.value
+        where = f" of {_shown_path(path)}" if path else ""
+        return self._refuse(
+            node, f'a key{where} is read as {found.meaning}: quote it, "{node.value}"'
+        )
+
+    def _merged(self, node: Any, path: _Path, depth: int) -> dict[Any, Any]:
+        """Return what << brings in; of equal keys in several mappings, the first one counts."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(source, yaml.MappingNode) for source in sources):
+            self._refuse(node, "<< takes a mapping, such as *name, or a list of these")
+            return {}
+        found: dict[Any, Any] = {}
+        for source in reversed(sources):
+            found.update(self.build(source, path, depth + 1) or {})
+        return found
+
+    def _refuse(self, node: Any, text: str) -> None:
+        self.problems.append(Problem(node.start_mark.line + 1, text))
+
+
+def _is_merge(node: Any) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.value == "<<"
+
+
+def _steps(path: _Path) -> Iterator[Any]:
+    while path is not None:
+        step, path = path
+        yield step
+
+
+def _shown_path(path: _Path) -> str:
+    """Return a path as in `steps[0].name`."""
+    text = ""
+    for step in reversed([*_steps(path)]):
+        text += f"[{step}]" if isinstance(step, int) and text else f".{step}" if text else str(step)
+    return text
+
+
+def _named(path: _Path) -> str:
+    return f"{_shown_path(path)} " if path else ""
+
+
+def _too_deep(content: bytes) -> Problem | None:
     brackets = content.count(b"[") + content.count(b"{")
     longest = max(map(len, content.splitlines()), default=0)
     if brackets < _MIN_SUSPICIOUS_COUNT and longest < _MIN_SUSPICIOUS_COUNT:
-        return
+        return None
     depth = 0
     for event in yaml.parse(content, Loader=_SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
-            raise _problem("is nested too deeply", event.start_mark)
-
-
-def _unreadable_scalar(content: bytes) -> int | None:
-    """Return the line of the first scalar that cannot be constructed."""
-    loader = _Loader(content)
-    try:
-        for node in _scalars(loader.get_single_node()):
-            try:
-                loader.construct_object(node)
-            except Exception:
-                return int(node.start_mark.line)
-    finally:
-        loader.dispose()
+            mark: Any = event.start_mark
+            return Problem(mark.line + 1, "is nested too deeply")
     return None
 
 
-def _scalars(root: Any) -> Iterator[Any]:
-    """Yield each scalar once, in order: aliases may lead back, or to the same node many times."""
-    left, seen = [root], set()
-    while left:
-        node = left.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            yield node
-        elif isinstance(node, yaml.MappingNode):
-            left.extend(part for pair in reversed(node.value) for part in reversed(pair))
-        else:
-            left.extend(reversed(node.value))
-
-
-def _check_size(document: Any, path: object) -> None:
-    """Refuse a document that aliases make too large, too deep or part of itself."""
+def _size_problem(document: Any) -> str | None:
+    """Say why a document is refused that aliases make too large, too deep or part of itself."""
     left, values = [(document, 1)], 0
     while left:
         value, depth = left.pop()
-        if isinstance(value, dict):
-            items: Any = value.values()
-        elif isinstance(value, list | tuple):
-            items = value
-        else:
-            continue
+        items: Any = value.values() if isinstance(value, dict) else value
         values += len(value)
-        if depth > _MAX_DEPTH or values > _MAX_VALUES:
-            what = f"holds more than {_MAX_VALUES:,} values"
-            if depth > _MAX_DEPTH:
-                what = f"is nested more than {_MAX_DEPTH} deep, or contains itself"
-            raise MalformedConfigError(f"{path}: {what}")
-        left.extend((item, depth + 1) for item in items if isinstance(item, dict | list | tuple))
+        if depth > _MAX_DEPTH:
+            return f"is nested more than {_MAX_DEPTH} deep, or contains itself"
+        if values > _MAX_VALUES:
+            return f"holds more than {_MAX_VALUES:,} values"
+        left.extend((item, depth + 1) for item in items if isinstance(item, dict | list))
+    return None

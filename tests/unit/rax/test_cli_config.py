@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from rax import cli
+from rax.config import get_config
 
 SHA = "4f2a" * 10
 DAILY = """\
@@ -13,7 +14,7 @@ DAILY = """\
 source: EBI-ETL-DEV-01
 target: {schema: public, table: flüge}
 months: [1, 2]
-since: 2026-01-31
+since: "2026-01-31"
 steps:
   - {name: load, tables: [a, b]}
 """
@@ -56,7 +57,7 @@ def test_show_for_programs(rax, root):
         "release": SHA,
         "files": [f"{root}/ebi/daily.yaml"],
         "masked": [],
-        "config": yaml.safe_load(DAILY) | {"since": "2026-01-31"},
+        "config": yaml.safe_load(DAILY),
     }
 
 
@@ -74,15 +75,19 @@ def test_what_is_merged_is_shown_as_one(rax, root, tmp_path, monkeypatch):
     assert yaml.safe_load(out)["target"] == {"schema": "public", "table": "t2"}
 
 
-def test_what_json_lacks_is_text(rax, root):
-    (root / "ebi/daily.yaml").write_text("a: [.inf, -.inf, .nan]\nb: !!set {x}\n")
-    code, out, err = rax("show", "ebi.daily", "--json")
+WORDS = ["NO", "1e3", "0o17", "09", "~", "2026-01-31", "=", "", "#fff", "1.10", "*x", "22:30"]
+
+
+def test_what_is_shown_is_a_config_again(rax, root, monkeypatch, tmp_path):
+    """Texts that another reader would take for a number keep their quotes."""
+    text = json.dumps({"a": WORDS, "c": 0.1, "NO": None}) + "\n"
+    (root / "ebi/daily.yaml").write_text(text.replace('"c"', '"b": 0.0000001, "c"'))
+    code, shown, err = rax("show", "ebi.daily")
     assert (code, err) == (0, "")
-    config = json.loads(out, parse_constant=pytest.fail)["config"]
-    assert config == {"a": ["Infinity", "-Infinity", "NaN"], "b": ["x"]}
-    code, out, err = rax("show", "ebi.daily")
-    assert (code, err) == (0, "")
-    assert out.endswith("a: [.inf, -.inf, .nan]\nb: [x]\n")
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/daily.yaml").write_text(shown)
+    monkeypatch.setenv("RAX_CONFIG_DIR", str(tmp_path / "again"))
+    assert get_config("daily") == {"a": tuple(WORDS), "b": 1e-7, "c": 0.1, "NO": None}
 
 
 @pytest.mark.usefixtures("root")
@@ -136,17 +141,58 @@ def test_a_value_that_looks_secret_is_masked(rax, root):
     assert found["masked"] == ["url", "parts[0].db_password"]
 
 
-def test_a_value_of_a_set_is_masked_too(rax, root):
-    (root / "ebi/daily.yaml").write_text("urls: !!set {'postgresql://etl:hunter22@db/ebi'}\n")
-    for options in ((), ("--json",)):
-        code, out, err = rax("show", "ebi.daily", *options)
-        assert (code, err) == (0, "")
-        assert "***" in out
-        assert "hunter22" not in out
-
-
 def test_the_name_of_a_credential_is_no_secret(rax, root, tmp_path, monkeypatch):
     (tmp_path / "ebi-etl.json").touch()
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(tmp_path))
     (root / "ebi/daily.yaml").write_text("password: ebi-etl\n")
     assert rax("show", "ebi.daily")[1].endswith("password: ebi-etl\n")
+
+
+# rax config check
+
+
+@pytest.fixture
+def repository(tmp_path):
+    root = tmp_path / "dags-of-ebi/configs"
+    (root / "ebi").mkdir(parents=True)
+    (root / "ebi/good.yaml").write_text(DAILY)
+    (root / "a.yaml").write_text("countries: [SE, NO]\nok: 1\nat: 22:30\n")
+    (root / "ebi/z.yml").write_text("a: 1\n---\nb: 1\n")
+    (root / "ebi/readme.txt").write_text("a: NO\n")
+    (root / "leaves.yaml").symlink_to("/etc/passwd")
+    return root.parent
+
+
+def found_in(configs):
+    return [
+        f'{configs}/a.yaml:1: countries[1] is read as false: quote it, "NO", or write false',
+        f'{configs}/a.yaml:3: at is read as a number of base 60: quote it, "22:30", or write a'
+        " plain number",
+        f"{configs}/ebi/z.yml:2: has more than one document (---), where one is expected",
+        f"{configs}/leaves.yaml: is a link that leads out of {configs}",
+    ]
+
+
+@pytest.mark.parametrize("below", ["", "configs"])
+def test_check_names_everything_in_a_folder(rax, repository, below):
+    folder = repository / below
+    lines = "".join(f"{line}\n" for line in found_in(repository / "configs"))
+    assert rax("check", str(folder)) == (1, lines, "")
+    found = json.loads(rax("check", str(folder), "--json")[1])
+    assert found == {"files": 4, "problems": found_in(repository / "configs")}
+
+
+def test_check_of_what_is_right(rax, root, repository, tmp_path, monkeypatch):
+    assert rax("check") == (0, "1 files, nothing is wrong\n", "")
+    monkeypatch.setenv("RAX_CONFIG_DIR", f"{root}:{repository}/configs")
+    assert rax("check")[0] == 1
+    code, out, err = rax("check", str(root), str(tmp_path / "none"))
+    assert (code, out, err) == (3, "", f"rax: there is no folder {tmp_path}/none\n")
+
+
+def test_check_does_not_repeat_a_password(rax, repository):
+    (repository / "configs/a.yaml").write_text("db: {password: 0123_4567}\napi_token: 0123_4567\n")
+    _, out, _ = rax("check", str(repository))
+    assert "a.yaml:1: db.password is read as something else than its text: quote it\n" in out
+    assert "a.yaml:2: api_token is read as something else" in out
+    assert "123" not in out

@@ -1,7 +1,6 @@
 """Reading configs: their names, their roots, their errors."""
 
 import copy
-import datetime
 import importlib.util
 import json
 import os
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rax import _file_identity
+from rax.cli.config import config_dumper
 from rax.config import (
     Config,
     _files,
@@ -190,29 +190,30 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("a:\n  \t- b\n", ":2: is indented by a tab"),
     ("a: 1\nb: 2\na: 3\n", ":3: the key 'a' is there twice, first in line 1"),
     ("x:\n  a: 1\n  'a': 2\n", ":3: the key 'a' is there twice, first in line 2"),
-    ("x: [{a: 1}, {16: 1, 0x10: 2}]\n", ":1: the key 16 is there twice, first in line 1"),
+    ("x: [{a: 1}, {16: 1, 16: 2}]\n", ":1: the key 16 is there twice, first in line 1"),
+    ("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n", ":4: the key '<<' is there twice"),
     ("a: &x {b: 1}\nc:\n  <<: *x\n  d: 1\n  d: 2\n", ":5: the key 'd' is there twice"),
     ("a: 1\nno: 2\n", ":2: a key is read as false: quote it"),
     ("On: 2\n", ":1: a key is read as true"),
     ("~: 2\n", ":1: a key is read as null"),
-    ("1.5: 2\n", ":1: a key is read as a float"),
-    ("x:\n  2026-01-31: 2\n", ":2: a key is read as a date"),
+    ("0x10: 2\n", ':1: a key is read as a hexadecimal number: quote it, "0x10"'),
+    ("1.5: 2\n", ':1: a key is read as a number: quote it, "1.5"'),
+    ("x:\n  2026-01-31: 2\n", ':2: a key of x is read as a date: quote it, "2026-01-31"'),
+    ("? \n: 2\n", ":1: a key is read as null"),
     ("? [a]\n: 2\n", ":1: a key is a text or a whole number"),
-    ("a: 1\nb: 2026-02-30\n", ":2: holds what is not a value of its type: quote it"),
-    ("a: !!bool maybe\n", ":1: holds what is not a value of its type"),
-    ("x:\n- !!int ''\n", ":2: holds what is not a value of its type"),
     ("a: 1\n---\nb: 1\n", ":2: has more than one document (---)"),
-    ("a: *b\n", ":1: found undefined alias"),
+    ("a: *b\n", ":1: refers to what no &name above it has"),
+    ("a: 1\n...\nb: 1\n", ":3: has more than one document"),
     ("a: &x [*x]\n", ": is nested more than 100 deep, or contains itself"),
-    ("a: &x [*x]\nb: 2026-02-30\n", ":2: holds what is not a value of its type"),
-    ("a:\n" + "".join(" " * n + "a:\n" for n in range(1, 980)) + " " * 980 + "2026-02-30",
-     ":981: holds what is not a value of its type"),
-    (BOMB + "b: 2026-02-30\n", ":10: holds what is not a value of its type"),
-    ("a: " + "[" * 200 + "]" * 200, ": is nested more than 100 deep"),
+    ("a: &x [*x]\nb: ~\n", ":2: b is read as null"),
+    ("a:\n" + "".join(" " * n + "a:\n" for n in range(1, 980)) + " " * 980 + "1",
+     ":101: is nested more than 100 deep"),
+    (BOMB + "b: 2026-02-30\n", ":10: b is read as a date"),
+    ("a: " + "[" * 200 + "]" * 200, ":1: is nested more than 100 deep"),
     ("a: " + "[" * 100_000, ":1: is nested too deeply"),
     ("- " * 100_000 + "a", ":1: is nested too deeply"),
     (BOMB, ": holds more than 1,000,000 values"),
-    ("a: !!python/object/apply:os.system [id]\n", ":1: could not determine a constructor"),
+    ("a: !!python/object/apply:os.system [id]\n", ":1: a has the tag !!python/object/"),
     ("- a\n", ": holds a list, where 'key: value' lines are expected"),
     ("text", ": holds a str, where"),
     ("", ": holds nothing, where"),
@@ -310,32 +311,28 @@ merged: {<<: *base, b: 3}
 again: {<<: *base, c: 4}
 both: {<<: [*base, {d: 5}]}
 same: [*base, *base]
-numbers: {1: january, 0x10: hex, 010: octal}
-date: 2026-01-31
-moment: 2026-01-31T08:10:04Z
-switch: off
+numbers: {1: january, 16: hex}
 text: "off"
-nothing: ~
-tags: !!set {x, y}
+block: |
+  0644
+nothing: null
 price: ${credential:EBI}
 template: "{{ ds }}"
 "=": equals
+"<<": no merge
 """
     write(root, "all", text)
     config = get_config("all")
     assert config == {
-        **yaml.safe_load(text.replace('"=": equals', "").replace("*base, *base", "")),
+        **yaml.safe_load(text.replace("*base, *base", "")),
         "same": ({"a": 1, "b": 2},) * 2,
-        "=": "equals",
     }
     assert config.merged == {"a": 1, "b": 3}
     assert config.both == {"a": 1, "b": 2, "d": 5}
-    assert config.numbers == {1: "january", 16: "hex", 8: "octal"}
-    assert (config.date, config.switch) == (datetime.date(2026, 1, 31), False)
-    assert config.tags == {"x", "y"}
-    assert isinstance(config.tags, frozenset)
+    assert config.numbers == {1: "january", 16: "hex"}
     assert config.price == "${credential:EBI}", "it stays a text"
     assert config.template == "{{ ds }}"
+    assert (config["="], config["<<"]) == ("equals", "no merge")
 
 
 @pytest.mark.timeout(20)
@@ -347,12 +344,13 @@ def test_merges_of_merges_do_not_multiply(root):
     assert [*config.last.items()] == [("x", 4), ("y", 2), ("z", 3)]
 
 
-KEYS = st.text(max_size=5) | st.integers()
+KEYS = st.text(max_size=5) | st.integers(-(10**17), 10**17)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats() | st.dates(),
+    st.none() | st.booleans() | KEYS | st.text(max_size=9)
+    | st.integers(-(10**6), 10**6).map(lambda number: number / 1024),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=9,
-)
+)  # fmt: skip
 ANY_ROOT = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -367,12 +365,16 @@ def plain(value):
 @ANY_ROOT
 @given(document=st.dictionaries(KEYS, VALUES, max_size=3), flow=st.booleans())
 def test_any_document_is_read_as_pyyaml_reads_it(tmp_path, document, flow):
-    content = yaml.safe_dump(document, default_flow_style=flow).encode()
+    """And as `rax config show` writes it."""
+    content = _yaml_of(document, flow).encode()
     read = yaml.safe_load(content)
     config = Config(_yaml.load(content, tmp_path), "x")
-    # By their texts: a NaN is not equal to itself.
-    assert repr(plain(config)) == repr(read)
-    assert repr(plain(pickle.loads(pickle.dumps(config)))) == repr(read)  # noqa: S301 - its own pickle
+    assert plain(config) == read == document
+    assert plain(pickle.loads(pickle.dumps(config))) == read  # noqa: S301 - its own pickle
+
+
+def _yaml_of(document, flow):
+    return yaml.dump(document, Dumper=config_dumper(), default_flow_style=flow)
 
 
 @ANY_ROOT
@@ -391,13 +393,14 @@ def test_without_libyaml_the_same_is_read_and_refused(tmp_path, monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader")
     pure = importlib.util.module_from_spec(_yaml.__spec__)
     _yaml.__spec__.loader.exec_module(pure)
-    assert issubclass(pure._Loader, yaml.SafeLoader)
+    assert issubclass(pure._Composer, yaml.SafeLoader)
     assert pure.load(DAILY.encode(), tmp_path) == _yaml.load(DAILY.encode(), tmp_path)
     for text, message in (
         ("a: 1\nb: 2\na: 3\n", ":3: the key 'a' is there twice, first in line 1"),
         ("a: 1\n\tb: 2\n", ":2: is indented by a tab"),
         ("no: 1\n", ":1: a key is read as false"),
-        ("a: 2026-02-30\n", ":1: holds what is not a value of its type"),
+        ("a: 1\nb: [1, 22:30]\n", ":2: b[1] is read as a number of base 60: quote it"),
+        ("a: !!set {x}\n", ":1: a has the tag !!set, where a list is expected"),
         ("a: \0\n", ":1: has a character that YAML does not take"),
         ("a: " + "[" * 900 + "]" * 900, ":1: is nested too deeply"),
     ):
