@@ -9,17 +9,15 @@ from rax.errors import CommandError
 _DEFAULT_ACCOUNT = "airflow"
 
 
-def leave_root() -> None:
-    """Become the account of the tasks if this is root and there is one.
+def account_of_tasks() -> pwd.struct_passwd | None:
+    """Return the account that root's commands look as; None where it is this one already.
 
-    What a command then says is true of the tasks, which root's rights would hide, and it leaves no
-    file of root's in their folders. The account is ``airflow``, or the one that ``RAX_ACCOUNT``
-    names; where that is ``root``, nothing changes.
+    It is ``airflow``, or the one that ``RAX_ACCOUNT`` names.
 
     :raises CommandError: there is no such account as ``RAX_ACCOUNT`` names
     """
     if os.geteuid() != 0:
-        return
+        return None
     named = os.environ.get("RAX_ACCOUNT")
     try:
         account = pwd.getpwnam(named or _DEFAULT_ACCOUNT)
@@ -28,8 +26,20 @@ def leave_root() -> None:
             raise CommandError(
                 f"RAX_ACCOUNT: there is no account {named!r} on this machine"
             ) from None
-        return
-    if account.pw_uid == 0:
+        return None
+    return account if account.pw_uid != 0 else None
+
+
+def leave_root() -> None:
+    """Become the account of the tasks if this is root and there is one.
+
+    What a command then says is true of the tasks, which root's rights would hide, and it leaves no
+    file of root's in their folders. Where the account is ``root``, nothing changes.
+
+    :raises CommandError: there is no such account as ``RAX_ACCOUNT`` names
+    """
+    account = account_of_tasks()
+    if account is None:
         return
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)

@@ -39,6 +39,15 @@ class Finding(NamedTuple):
     what: str
     problem: str
     advice: str
+    # One of those that docs/operations.md lists.
+    kind: str
+
+
+# What a finding is about, for monitoring.
+_INSECURE = "credentials-insecure"
+_MISSING = "credentials-missing"
+_UNREADABLE = "credentials-unreadable"
+_STALE = "credentials-stale"
 
 
 def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
@@ -54,7 +63,7 @@ def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
         known = {*list_credentials(), *status.sources}
     except RaxError as error:
         # The reason is usually among the findings already.
-        return [], findings or [Finding(str(directory()), str(error), _REFRESH)]
+        return [], findings or [Finding(str(directory()), str(error), _REFRESH, _UNREADABLE)]
     looked = sorted({*names} or known)
     # The ages of all of them, also of those that are not looked at.
     ages = [age(name) for name in status.sources]
@@ -81,7 +90,7 @@ def _directory_findings(path: Path) -> Iterator[Finding]:
             problem, advice = _why_denied(
                 folder, status, "entered", stat.S_IXGRP, f"`chmod g+x {folder}`, as its owner"
             )
-            yield Finding(str(folder), problem, advice)
+            yield Finding(str(folder), problem, advice, _UNREADABLE)
             return
     try:
         link, status = path.lstat(), path.stat()
@@ -90,19 +99,21 @@ def _directory_findings(path: Path) -> Iterator[Finding]:
             problem = f"is a link to {path.readlink()}, which does not exist"
         else:
             problem = "does not exist"
-        yield Finding(str(path), problem, f"{_REFRESH}; the inventory has to have this node")
+        advice = f"{_REFRESH}; the inventory has to have this node"
+        yield Finding(str(path), problem, advice, _MISSING)
         return
     except OSError as error:
-        yield Finding(str(path), f"cannot be looked at: {error.strerror}", _REFRESH)
+        yield Finding(str(path), f"cannot be looked at: {error.strerror}", _REFRESH, _UNREADABLE)
         return
     if stat.S_ISLNK(link.st_mode) and not _trusted(link):
         yield Finding(
             str(path),
             f"is a link that belongs to {_account(link.st_uid)}, who may lead it elsewhere",
             f"remove the link, then {_REFRESH}",
+            _INSECURE,
         )
     if not stat.S_ISDIR(status.st_mode):
-        yield Finding(str(path), "is not a directory", f"move it away, then {_REFRESH}")
+        yield Finding(str(path), "is not a directory", f"move it away, then {_REFRESH}", _MISSING)
         return
     yield from _published_findings(path, status)
 
@@ -122,6 +133,7 @@ def _folder_findings(folder: Path, status: os.stat_result) -> Iterator[Finding]:
             str(folder),
             f"belongs to {owner}, who may replace what is in it",
             "give it to root, with `chown root`",
+            _INSECURE,
         )
     mode = stat.S_IMODE(status.st_mode)
     # In a sticky folder, such as /tmp, others cannot replace what is not theirs.
@@ -130,6 +142,7 @@ def _folder_findings(folder: Path, status: os.stat_result) -> Iterator[Finding]:
             str(folder),
             f"has the mode {mode:04o}: others may replace what is in it",
             "take that away, with `chmod go-w`",
+            _INSECURE,
         )
 
 
@@ -137,17 +150,17 @@ def _published_findings(path: Path, status: os.stat_result) -> Iterator[Finding]
     mode = stat.S_IMODE(status.st_mode)
     if not _trusted(status):
         owner = _account(status.st_uid)
-        yield Finding(str(path), f"belongs to {owner}, who may replace the files", _REFRESH)
+        problem = f"belongs to {owner}, who may replace the files"
+        yield Finding(str(path), problem, _REFRESH, _INSECURE)
     if mode & _OTHERS_WRITE:
-        yield Finding(
-            str(path), f"has the mode {mode:04o}: others may add and remove files", _REFRESH
-        )
+        problem = f"has the mode {mode:04o}: others may add and remove files"
+        yield Finding(str(path), problem, _REFRESH, _INSECURE)
     elif status.st_uid == 0 and mode & ~_DIRECTORY_MODE:
-        yield Finding(
-            str(path), f"has the mode {mode:04o}, wider than {_DIRECTORY_MODE:04o}", _REFRESH
-        )
+        problem = f"has the mode {mode:04o}, wider than {_DIRECTORY_MODE:04o}"
+        yield Finding(str(path), problem, _REFRESH, _INSECURE)
     if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
-        yield Finding(str(path), *_why_denied(path, status, "read", stat.S_IRGRP | stat.S_IXGRP))
+        problem, advice = _why_denied(path, status, "read", stat.S_IRGRP | stat.S_IXGRP)
+        yield Finding(str(path), problem, advice, _UNREADABLE)
 
 
 def _trusted(status: os.stat_result) -> bool:
@@ -205,13 +218,14 @@ def _why_denied(
 
 def _status_findings(status: Status, refreshed: float | None, limit: float) -> Iterator[Finding]:
     if status.problem:
-        yield Finding(str(status.path), status.problem, f"{_REFRESH}, which writes it")
+        yield Finding(str(status.path), status.problem, f"{_REFRESH}, which writes it", _STALE)
     elif refreshed is not None and refreshed > limit:
         yield Finding(
             str(status.path),
             f"the vault last confirmed a credential {duration(refreshed)} ago, and"
             f" {duration(limit)} are allowed",
             "look at `journalctl -u caspian-refresh` on the control node, then refresh",
+            _STALE,
         )
 
 
@@ -227,27 +241,30 @@ def _findings(state: State, status: Status, limit: float | None) -> Iterator[Fin
     if state.error:
         yield _refused(state, path)
     with contextlib.suppress(OSError):
-        yield from (Finding(name, *wrong) for wrong in _drift(path))
+        yield from (Finding(name, *wrong, _INSECURE) for wrong in _drift(path))
     if state.error or status.problem:
         return
     if state.state == "kept":
         of = "" if state.age is None else f" of {duration(state.age)} ago"
         problem = f"the last good file{of} is kept: {state.problem or 'its record was missing'}"
-        yield Finding(name, problem, _RECORD)
+        yield Finding(name, problem, _RECORD, "credentials-kept")
     elif name not in status.sources:
         yield Finding(
             name,
             "is not in the status: no refresh has delivered this file",
             "declare it in credentials_sources, or remove the file",
+            "credentials-undeclared",
         )
     elif state.age is None:
-        yield Finding(name, "when the vault last confirmed it is not known", f"{_REFRESH}{_CLOCK}")
+        problem = "when the vault last confirmed it is not known"
+        yield Finding(name, problem, f"{_REFRESH}{_CLOCK}", _STALE)
     elif limit is not None and state.age > limit:
         yield Finding(
             name,
             f"the vault last confirmed it {duration(state.age)} ago, and {duration(limit)} are"
             " allowed; others were confirmed since",
             f"{_REFRESH}, without credentials_only",
+            _STALE,
         )
 
 
@@ -255,16 +272,16 @@ def _refused(state: State, path: Path) -> Finding:
     if state.state == "missing":
         delivered = "was delivered, and is gone" if state.age is not None else "is not here"
         if state.problem and state.problem != str(state.error):
-            return Finding(state.name, f"there is no file: {state.problem}", _RECORD)
-        return Finding(state.name, f"{delivered}: {state.error}", _DECLARE)
+            return Finding(state.name, f"there is no file: {state.problem}", _RECORD, _MISSING)
+        return Finding(state.name, f"{delivered}: {state.error}", _DECLARE, _MISSING)
     if state.state == "unreadable":
         with contextlib.suppress(OSError):
             problem, advice = _why_denied(path, path.stat(), "read", stat.S_IRGRP)
-            return Finding(state.name, f"{path}: {problem}", advice)
+            return Finding(state.name, f"{path}: {problem}", advice, _UNREADABLE)
     if state.state == "insecure":
         advice = f"{_REFRESH}, which makes it anew; rotate the password if others could read it"
-        return Finding(state.name, str(state.error), advice)
-    return Finding(state.name, str(state.error), _REFRESH)
+        return Finding(state.name, str(state.error), advice, _INSECURE)
+    return Finding(state.name, str(state.error), _REFRESH, f"credentials-{state.state}")
 
 
 def _drift(path: Path) -> Iterator[tuple[str, str]]:

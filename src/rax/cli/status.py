@@ -2,18 +2,14 @@
 """``rax status``: what this node runs, and whether anything of it needs a person."""
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rax._printable import one_line
-from rax.cli._account import leave_root
+from rax.cli._account import account_of_tasks
 from rax.cli._commands import add_command
 from rax.cli._output import write, write_json, write_table
-from rax.errors import RaxError
 
 if TYPE_CHECKING:
     from rax.cli._commands import Commands
-    from rax.cli._node import Part
 
 _ABSENT = "not on this machine"
 
@@ -24,8 +20,9 @@ def add_parser(commands: "Commands") -> None:
         commands,
         "status",
         _status,
-        "release, environment, credentials, services and alerts of this node",
-        "A part that is not on this machine is said not to be, and is no problem.\n"
+        "whether all is well on this node: what it runs, and what of it needs a person",
+        "A part that is not on this machine is said not to be, and is no problem. Whatever\n"
+        "hangs is one, after 25 seconds at most.\n"
         "Exit code: 0 nothing is wrong, 1 something is: problems are listed at the end.",
     )
 
@@ -33,18 +30,17 @@ def add_parser(commands: "Commands") -> None:
 def _status(options: argparse.Namespace) -> int:
     import os
 
-    from rax.cli import _node
+    from rax.cli._node._ask import ask
+    from rax.cli._node.questions import QUESTIONS
 
-    leave_root()
-    parts = {name: _looked_at(look) for name, look in _node.PARTS.items()}
-    problems = [
-        {"part": name, "problem": one_line(problem)}
-        for name, part in parts.items()
-        for problem in part.problems
-    ]
+    # Each question takes the rights that it needs; whether it can is known here.
+    account_of_tasks()
+    parts = ask(QUESTIONS)
+    problems = [problem for part in parts.values() for problem in part.problems]
     if options.json:
         found: dict[str, Any] = {name: part.found for name, part in parts.items()}
-        write_json({"host": os.uname().nodename, **found, "problems": problems})
+        listed = [problem._asdict() for problem in problems]
+        write_json({"host": os.uname().nodename, **found, "problems": listed})
     else:
         rows = []
         for name, part in parts.items():
@@ -52,15 +48,5 @@ def _status(options: argparse.Namespace) -> int:
             rows += [(name if line is lines[0] else "", line) for line in lines]
         write_table(("", ""), rows)
         for problem in problems:
-            write(f"problem: {problem['part']}: {problem['problem']}\n")
+            write(f"problem: {problem.component}: {problem.problem}\n")
     return 1 if problems else 0
-
-
-def _looked_at(look: "Callable[[], Part]") -> "Part":
-    """Look at a part; one that cannot be looked at is a problem of its own, not of the others."""
-    from rax.cli._node import Part
-
-    try:
-        return look()
-    except (RaxError, OSError) as error:
-        return Part(None, [], [str(error)])

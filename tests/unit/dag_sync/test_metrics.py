@@ -179,6 +179,7 @@ def test_status_fields(remote, node, first):
         "seen": third,
         "previous": first,
         "pinned": None,
+        "pinned_since": None,
         "blocked": {"sha": third, "reason": "false ended with 1"},
         "error": f"blocked {third}: false ended with 1",
         "warnings": [],
@@ -191,9 +192,12 @@ def test_status_fields(remote, node, first):
     node.run()
     status = node.status
     assert (status["published"], status["pinned"], status["previous"]) == (first, first, second)
+    assert moment.fullmatch(status["pinned_since"])
     assert status["blocked"]["sha"] == third
     assert status["error"] is None
     assert set(status["releases"]) == {first, second}
+    node.run("unpin")
+    assert (node.status["pinned"], node.status["pinned_since"]) == (None, None)
 
 
 def test_status_is_for_everybody(node, first):

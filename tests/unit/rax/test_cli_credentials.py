@@ -509,7 +509,8 @@ def test_not_in_the_group(node, monkeypatch):
     names, findings = as_nobody(examined)
     assert names == []
     directory = [finding for finding in findings if finding[0] == str(node)]
-    ((_, problem, advice),) = directory
+    ((_, problem, advice, kind),) = directory
+    assert kind == "credentials-unreadable"
     assert problem == (
         "cannot be read by nobody: it has the mode 0750 and belongs to root and the group daemon,"
         " in which nobody is not"
@@ -529,7 +530,7 @@ def test_in_the_group_since_the_session_began(node, monkeypatch):
     joined = grp.struct_group((real.gr_name, "x", real.gr_gid, ["nobody"]))
     monkeypatch.setattr(grp, "getgrgid", lambda _: joined)
     _, findings = as_nobody(examined)
-    assert [advice for what, _, advice in findings if what == str(node)] == ["log in anew"]
+    assert [advice for what, _, advice, _ in findings if what == str(node)] == ["log in anew"]
 
 
 def test_a_file_of_another_group(node, monkeypatch):
@@ -537,7 +538,7 @@ def test_a_file_of_another_group(node, monkeypatch):
     os.chown(node / f"{NAME}.json", 0, 0)
     names, findings = as_nobody(examined, [grp.getgrnam("daemon").gr_gid])
     assert names == [NAME]
-    ((what, problem, _),) = findings
+    ((what, problem, _, _),) = findings
     assert what == NAME
     assert problem == (
         f"{node}/{NAME}.json: cannot be read by nobody: it has the mode 0440 and belongs to root"
@@ -550,7 +551,7 @@ def test_a_mode_that_shuts_the_group_out(node, monkeypatch):
     (node / f"{NAME}.json").chmod(0o400)
     node.parent.chmod(0o755)
     _, findings = as_nobody(examined, [grp.getgrnam("daemon").gr_gid])
-    ((_, problem, advice),) = findings
+    ((_, problem, advice, _),) = findings
     assert "it has the mode 0400 and belongs to root and the group daemon" in problem
     assert advice.endswith("which repairs its mode")
 
@@ -559,7 +560,7 @@ def test_a_directory_that_can_be_entered_and_not_listed(node, monkeypatch):
     monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(node))
     node.chmod(0o710)
     _, findings = as_nobody(examined, [grp.getgrnam("daemon").gr_gid])
-    ((what, problem, advice),) = findings
+    ((what, problem, advice, _),) = findings
     assert what == str(node)
     assert "it has the mode 0710" in problem
     assert advice.endswith("which repairs its mode")
@@ -570,7 +571,7 @@ def test_a_folder_on_the_way_that_cannot_be_entered(node, monkeypatch):
     node.parent.chmod(0o700)
     names, findings = as_nobody(examined)
     assert names == []
-    ((what, problem, advice), *_) = findings
+    ((what, problem, advice, _), *_) = findings
     assert what == str(node.parent)
     assert problem.startswith("cannot be entered by nobody: it has the mode 0700 and belongs to")
     assert advice == f"`chmod g+x {node.parent}`, as its owner"

@@ -111,14 +111,14 @@ class Publisher:
                 )
             # The pin is saved before the flip: a run that is killed in between is completed by
             # the next sync.
-            self.state.pinned = wanted
+            self.state.pinned, self.state.pinned_since = wanted, time.time()
             self.with_sound_repository(lambda: self.publish(wanted))
             self.write_metrics()
 
     def unpin(self) -> None:
         """Follow the ref again, from the next sync on."""
         with self.locked(wait=True):
-            pinned, self.state.pinned = self.state.pinned, None
+            pinned, self.state.pinned, self.state.pinned_since = self.state.pinned, None, None
             self.save()
             self.write_metrics()
             self.say(f"unpinned {pinned}" if pinned else "unchanged: nothing was pinned")

@@ -121,6 +121,8 @@ class State:
     seen: str | None = None
     previous: str | None = None
     pinned: str | None = None
+    # A pin of an older version of this program has no time.
+    pinned_since: float | None = None
     code: int = 0
     failures: int = 0
     repairs: int = 0
@@ -145,6 +147,8 @@ class State:
         for key in ("seen", "previous", "pinned"):
             if is_sha(values.get(key)):
                 setattr(state, key, values[key])
+        if state.pinned and is_time(values.get("pinned_since")):
+            state.pinned_since = values["pinned_since"]
         for key in ("code", "failures", "repairs"):
             if is_count(values.get(key)):
                 setattr(state, key, values[key])

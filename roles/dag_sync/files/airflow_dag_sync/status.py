@@ -17,12 +17,14 @@ def status(releases: Releases, state: State) -> dict[str, Any]:
     """Gather what the command `status` prints; times are in UTC, and None is never."""
     published, success = releases.published(), releases.succeeded()
     since, error, blocked = releases.published_since(), state.error, state.blocked
+    pinned = state.pinned_since
     return {
         "published": published,
         "published_since": timestamp(since) if since else None,
         "seen": state.seen,
         "previous": state.previous,
         "pinned": state.pinned,
+        "pinned_since": timestamp(pinned) if pinned else None,
         "blocked": blocked
         and {
             "sha": blocked.sha,
