@@ -1,51 +1,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the proof at the end of site.yml found, per node."""
+"""Which hosts playbooks/health.yml goes on with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
+from ansible_collections.caspian.airflow.plugins.plugin_utils import health_report
 
 
-def health_problems(
-    states: Sequence[str], components: Sequence[str], report: str, host: str, asked: bool
-) -> list[dict[str, str]]:
-    """Return the problems of one node, as dicts of component and problem.
+def health_running(
+    hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], component: str
+) -> list[str]:
+    """Return those of the hosts that have answered, and on which a component is active.
 
-    Takes what ``systemctl is-active`` printed of the components' units, the report of
-    ``python -m rax.airflow.health``, the node's name, and whether this is the node that the report
-    was made on, to which the problems belong that name no host. Raises AnsibleFilterError when
-    there are not as many states as components, or what systemctl printed is no state.
+    Takes the variables of all hosts, in which the answers were registered.
     """
-    try:
-        told = node_answers.unit_states(states, len(components))
-    except node_answers.AnswerError as error:
-        raise AnsibleFilterError(f"health_problems: {error} of {host}") from None
-    problems = [
-        {"component": component, "problem": f"its unit is {state}"}
-        for component, state in zip(components, told, strict=True)
-        if state != "active"
-    ]
-    try:
-        reported = node_answers.health_report(report)
-    except node_answers.AnswerError as error:
-        reported = [
-            {
-                "host": "",
-                "component": "health",
-                "problem": f"the check itself failed ({error}); its last words are below",
-            }
-        ]
-    problems += [
-        {"component": found["component"], "problem": found["problem"]}
-        for found in reported
-        if found["host"] == host or (asked and not found["host"])
-    ]
-    return problems
+    return health_report.running(health_report.answers_of(hostvars, hosts), hosts, component)
 
 
 class FilterModule:
@@ -53,4 +25,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name → function."""
-        return {"health_problems": health_problems}
+        return {"health_running": health_running}

@@ -29,7 +29,6 @@ MAX_NUMBER = 2**38
 _JSON_TYPES = (str, int, float, bool, list, dict, type(None))
 _SHA = re.compile(r"[0-9a-f]{40}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_STATE = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 class AnswerError(ValueError):
@@ -134,32 +133,94 @@ def sync_status(printed: Any) -> dict[str, Any]:
     return status
 
 
-# What the health check and systemd say
+# What `rax status --json` and the health check of the cluster print
+
+MAX_PROBLEMS = 200
+MAX_PROBLEM_CHARACTERS = 500
+MAX_NAME_CHARACTERS = 250
+_SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_VERSIONS = ("airflow", "python", "python_environment", "rax", "sync")
 
 
-def health_report(printed: Any) -> list[dict[str, str]]:
-    """Return the problems in a report of `python -m rax.airflow.health`."""
-    problems = []
-    for entry in _list(document(printed, "the report").get("problems"), "problems"):
-        problem = _mapping(entry, "a problem")
-        problems.append(
-            {
-                key: text(problem.get(key), f"a problem's {key}")
-                for key in ("host", "component", "problem")
-            }
-        )
+def node_status(printed: Any) -> dict[str, Any]:
+    """Return what a node says of itself, out of `rax status --json`.
+
+    problems: a list of component, kind and problem
+    versions: of airflow, python and so on, and the release; None is what it does not have
+    node: what it calls itself
+    running: its active components
+    pinned: whether it stays on its release
+    """
+    given = document(printed, "the status")
+    problems = [_problem(entry) for entry in _problems(given)]
+    environment = _mapping(given.get("environment") or {}, "environment")
+    release = _mapping(given.get("release") or {}, "release")
+    versions = {key: _optional(environment, key, name, "environment") for key in _VERSIONS}
+    versions["release"] = _optional(release, "published", sha, "release")
+    versions["release_since"] = _optional(release, "published_since", time, "release")
+    running = []
+    for entry in _list(given.get("services") or [], "services"):
+        unit = _mapping(entry, "a service")
+        if unit.get("state") == "active":
+            component = name(unit.get("unit"), "a service's unit").removesuffix(".service")
+            running.append(component.removeprefix("airflow-"))
+    node = _optional(environment, "node", name, "environment")
+    pinned = _optional(release, "pinned", sha, "release") is not None
+    return {
+        "problems": problems,
+        "versions": versions,
+        "node": node,
+        "running": running,
+        "pinned": pinned,
+    }
+
+
+def cluster_status(printed: Any) -> dict[str, Any]:
+    """Return what the health check on a scheduler node says, out of `rax.airflow.health`.
+
+    problems: a list of host, component, kind and problem; no host is the cluster
+    jobs: the newest heartbeat of each component, as type, hostname and age_seconds
+    """
+    given = document(printed, "the report")
+    problems = [
+        {"host": name(_mapping(entry, "a problem").get("host"), "a problem's host"),
+         **_problem(entry)}
+        for entry in _problems(given)
+    ]  # fmt: skip
+    jobs = []
+    for entry in _list(given.get("jobs", []), "jobs"):
+        job = _mapping(entry, "a job")
+        found: dict[str, Any] = {
+            key: name(job.get(key), f"a job's {key}") for key in ("type", "hostname")
+        }
+        jobs.append(found | {"age_seconds": number(job.get("age_seconds"), "a job's age")})
+    return {"problems": problems, "jobs": jobs}
+
+
+def name(value: Any, what: str) -> str:
+    """Return a short text as one line."""
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARACTERS:
+        raise AnswerError(f"{what} is not a short text: {quoted(value)}")
+    return one_line(value)
+
+
+def _problems(given: Mapping[str, Any]) -> list[Any]:
+    problems = _list(given.get("problems"), "problems")
+    if len(problems) > MAX_PROBLEMS:
+        raise AnswerError(f"problems has more than {MAX_PROBLEMS} entries")
     return problems
 
 
-def unit_states(lines: Any, count: int) -> list[str]:
-    """Return what `systemctl is-active` said of so many units."""
-    states = _list(lines, "the states")
-    if len(states) != count:
-        raise AnswerError(f"systemctl told {len(states)} states of {count} components")
-    for state in states:
-        if not isinstance(state, str) or not _STATE.fullmatch(state):
-            raise AnswerError(f"systemctl told {quoted(state)}, which is no state")
-    return states
+def _problem(entry: Any) -> dict[str, str]:
+    problem = _mapping(entry, "a problem")
+    kind = problem.get("kind")
+    if not isinstance(kind, str) or not _SLUG.fullmatch(kind):
+        raise AnswerError(f"a problem's kind is not a word: {quoted(kind)}")
+    return {
+        "component": name(problem.get("component"), "a problem's component"),
+        "kind": kind,
+        "problem": one_line(text(problem.get("problem"), "a problem"), MAX_PROBLEM_CHARACTERS),
+    }
 
 
 # What modules return

@@ -5,7 +5,6 @@ import json
 import math
 
 import pytest
-from ansible_collections.caspian.airflow.plugins.filter.health import health_problems
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers, refresh_report
 from ansible_collections.caspian.airflow.plugins.plugin_utils.sync_report import (
     sync_problem,
@@ -152,21 +151,122 @@ def test_fleet_report_tells_of_the_others(fleet, stdout):
     assert "hostile: airflow-dag-sync status: its answer cannot be used: " in output
 
 
-@pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{type(odd).__name__}")
-@pytest.mark.parametrize("key", ["", "problems", "host", "component", "problem"])
-def test_odd_health_report(key, odd):
-    """What the health check's node says is a problem of that node, whatever it is."""
-    entry = {"host": "w1", "component": "worker", "problem": "it is away"}
-    report = {"problems": [entry | {key: odd}]}
-    report = {"problems": odd} if key == "problems" else report if key else odd
+WRONG = {"host": "w1", "component": "worker", "kind": "inactive", "problem": "it is away"}
+HEALTH = {
+    "environment": {"airflow": "3", "python": "3.11.2", "rax": "1", "node": "w1"},
+    "release": {"published": SHA, "published_since": TIME, "pinned": None},
+    "services": [{"unit": "airflow-worker.service", "state": "active"}],
+    "problems": [WRONG],
+    "jobs": [{"type": "SchedulerJob", "hostname": "s1", "age_seconds": 3}],
+}
+PLACES = ["", *HEALTH, *(f"{key}.{name}" for key in HEALTH for name in
+          (HEALTH[key] if isinstance(HEALTH[key], dict) else HEALTH[key][0]))]  # fmt: skip
+
+
+def texts_of(value):
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for one in value:
+            yield from texts_of(one)
+    elif isinstance(value, str):
+        yield value
+    else:
+        assert value is None or type(value) in (int, bool), value
+
+
+def with_odd(place, odd):
+    """Return a health answer as JSON, with something odd in one place of it."""
+    answer = json.loads(json.dumps(HEALTH))
+    key, _dot, name = place.partition(".")
+    if not place:
+        answer = odd
+    elif not name:
+        answer[key] = odd
+    else:
+        (answer[key] if isinstance(answer[key], dict) else answer[key][0])[name] = odd
     try:
-        printed = json.dumps(report)
+        return json.dumps(answer)
     except ValueError:
-        printed = '{"problems": 1' + "0" * 5000 + "}"
-    for host, asked in (("s1", True), ("w1", False), ("w2", False)):
-        problems = health_problems(["active"], ["worker"], printed, host, asked)
-        assert all(is_printable(text) for problem in problems for text in problem.values())
-        assert host != "w2" or problems == []
+        return '{"problems": 1' + "0" * 5000 + "}"
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{type(odd).__name__}")
+@pytest.mark.parametrize("place", PLACES)
+def test_odd_health_answers(place, odd):
+    """Every place with every type: an answer of the right form, or a problem in words."""
+    for form in (node_answers.node_status, node_answers.cluster_status):
+        try:
+            said = texts_of(form(with_odd(place, odd)))
+        except node_answers.AnswerError as error:
+            said = [str(error)]
+        assert all(is_printable(text) for text in said)
+
+
+def test_good_health_answers():
+    found = node_answers.node_status(json.dumps(HEALTH))
+    assert found["problems"] == [{key: WRONG[key] for key in ("component", "kind", "problem")}]
+    assert (found["running"], found["node"], found["pinned"]) == (["worker"], "w1", False)
+    assert found["versions"]["release"] == SHA
+    found = node_answers.cluster_status(json.dumps(HEALTH))
+    assert found == {"problems": [WRONG], "jobs": HEALTH["jobs"]}
+
+
+@pytest.mark.parametrize("kind", ["Inactive", "", "a b", "a" * 41, "-a", "a\n", "\u0131nactive"])
+def test_a_kind_that_is_no_word(kind):
+    with pytest.raises(node_answers.AnswerError, match="kind is not a word"):
+        node_answers.node_status(json.dumps({"problems": [WRONG | {"kind": kind}]}))
+
+
+def test_more_problems_than_anybody_reads():
+    with pytest.raises(node_answers.AnswerError, match="more than 200 entries"):
+        node_answers.node_status(json.dumps({"problems": [WRONG] * 201}))
+
+
+CHATTY = {
+    "never": ("sleep 60", "unanswered", "no answer within 1 s"),
+    "endless": ("yes | tr -d '\\n'", "unanswered",
+                "its answer is longer than any that it can have"),
+    "steering": (r"printf '\033]0;OWNED\007\nok: [honest]'", "unanswered",
+                 r"its answer cannot be used: the status is not JSON that can be read; it said:"
+                 r" \x1b]0;OWNED\x07 ok: [honest]"),
+    "silent": ("exit 3", "unanswered", "sh -c ended with 3 and without an answer"),
+    "absent": ("exit 127", "missing", "sh is not there or of no use (): run site.yml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*CHATTY])
+def test_what_a_host_says_of_its_health_is_its_own_problem(fleet, case, tmp_path):
+    """A hostile host answers so, and an honest one well: the report has both."""
+    command, kind, problem = CHATTY[case]
+    well = "echo '" + json.dumps(HEALTH | {"problems": []}) + "'"
+    said = "{{ {'honest': honest}.get(inventory_hostname, hostile) }}"
+    tasks = [
+        {
+            "caspian.airflow.health_answer": {
+                "argv": ["sh", "-c", said],
+                "form": "node",
+                # It needs longer than this to say too much.
+                "seconds": 60 if case == "endless" else 1,
+            },
+            "register": "__health_status",
+            "vars": {"honest": well, "hostile": command},
+        },
+        {
+            "caspian.airflow.health_report": {"path": str(tmp_path / "report.json")},
+            "run_once": True,
+        },
+    ]
+    code, output = fleet.play(tasks, {}, COLUMNS="1000")
+    assert code == 2
+    assert "Not all is well: 1 problem" in output
+    assert not any(raw in output for raw in ("\x1b]0;", "\x07", "Traceback"))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["problems"] == [
+        {"host": "hostile", "component": "node", "kind": kind, "problem": problem}
+    ]
+    assert report["hosts"]["honest"]["state"] == "answered"
+    assert report["hosts"]["hostile"] == {"state": kind, "versions": None}
 
 
 PUBLISHED = {

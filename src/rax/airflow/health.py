@@ -5,8 +5,16 @@ Run on a scheduler node, with the settings of its Airflow::
 
     airflow-env python -m rax.airflow.health --worker worker1 --worker worker2
 
-It prints a JSON object, ``{"problems": [{"host", "component", "problem"}], "workers": {...}}``, and
-ends with 0 when there is no problem, with 1 otherwise.
+It prints a JSON object and ends with 0 when there is no problem, with 1 otherwise. Its keys are
+
+problems
+    a list of ``host`` (empty: the cluster), ``component``, ``kind`` (docs/operations.md lists them)
+    and ``problem``
+workers
+    worker → the host on which its task ran
+jobs
+    the newest heartbeat of each scheduler, DAG processor and triggerer: ``type``, ``hostname``,
+    ``age_seconds``
 """
 
 import argparse
@@ -29,6 +37,9 @@ POLL_SECONDS = 0.5
 # How long a new run may lack its tasks before it is taken for one of an older parse, in seconds.
 STALE_SECONDS = 5
 ENDED = ("success", "failed")
+PING_SECONDS = 2
+# How long a worker that has not run its task may take to say that it is there, in seconds.
+MAX_EXCUSE_SECONDS = 6
 # The names that /api/v2/monitor/health uses, and those of the units.
 COMPONENTS = {
     "metadatabase": "metadatabase",
@@ -44,6 +55,7 @@ class Problem:
 
     host: str
     component: str
+    kind: str
     problem: str
 
 
@@ -54,7 +66,7 @@ def component_problems(report: dict[str, Any], wanted: Iterable[str]) -> list[Pr
 
     >>> component_problems({"metadatabase": {"status": "healthy"}, "triggerer": {"status": None}},
     ...                    ["metadatabase", "triggerer"])
-    [Problem(host='', component='triggerer', problem='it never reported')]
+    [Problem(host='', component='triggerer', kind='silent', problem='it never reported')]
     """
     problems = []
     for name in wanted:
@@ -69,7 +81,7 @@ def component_problems(report: dict[str, Any], wanted: Iterable[str]) -> list[Pr
             if state.get("status")
             else "it never reported"
         )
-        problems.append(Problem("", COMPONENTS[name], problem))
+        problems.append(Problem("", COMPONENTS[name], "silent", problem))
     return problems
 
 
@@ -120,33 +132,38 @@ def wait_for_components(api_url: str, wanted: list[str], deadline: float) -> lis
             problems = component_problems(_get_json(f"{api_url}/api/v2/monitor/health"), wanted)
             _get_json(f"{api_url}/execution/health")
         except (OSError, ValueError) as error:
-            problems = [Problem("", "api-server", f"{api_url} does not answer: {error}")]
+            silent = f"{api_url} does not answer: {error}"
+            problems = [Problem("", "api-server", "silent", silent)]
         if not problems or time.monotonic() > deadline:
             return problems
         time.sleep(POLL_SECONDS)
 
 
-def wait_for_pings(workers: list[str], deadline: float) -> list[Problem]:
-    """Wait until every worker answers a Celery ping; return those that don't at the deadline."""
+def ping(workers: list[str]) -> tuple[list[str], list[Problem]]:
+    """Return the workers that do not answer a Celery ping, or what is wrong with the broker."""
     from airflow.providers.celery.executors.celery_executor import app
     from kombu.exceptions import KombuError
 
-    silent = workers
-    while silent:
-        try:
-            replies = (
-                app.control.inspect(
-                    destination=[f"celery@{name}" for name in silent], timeout=2
-                ).ping()
-                or {}
-            )
-        except (OSError, KombuError) as error:
-            # The broker's URL has a password in it: name the kind of error alone.
-            return [Problem("", "broker", f"it does not answer: {type(error).__name__}")]
-        silent = [name for name in silent if f"celery@{name}" not in replies]
-        if time.monotonic() > deadline:
-            break
-    return [Problem(name, "worker", "it does not answer a Celery ping") for name in silent]
+    if not workers:
+        return [], []
+    try:
+        asked = [f"celery@{name}" for name in workers]
+        replies = app.control.inspect(destination=asked, timeout=PING_SECONDS).ping() or {}
+    except (OSError, KombuError) as error:
+        # The broker's URL has a password in it: name the kind of error alone.
+        silent = f"it does not answer: {type(error).__name__}"
+        return workers, [Problem("", "broker", "silent", silent)]
+    return [name for name in workers if f"celery@{name}" not in replies], []
+
+
+def wait_for_pings(workers: list[str], deadline: float) -> list[Problem]:
+    """Wait until every worker answers a Celery ping; return those that don't at the deadline."""
+    silent, broken = ping(workers)
+    while (silent or broken) and time.monotonic() <= deadline:
+        silent, broken = ping(silent or workers)
+    return broken or [
+        Problem(name, "worker", "silent", "it does not answer a Celery ping") for name in silent
+    ]
 
 
 def serialize_health_dag() -> None:
@@ -194,6 +211,7 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
         Problem(
             name,
             "worker",
+            "no-task",
             f"the task sent to it is {state or 'not scheduled'} (run {run_id} of {DAG_ID})",
         )
         for name, (state, _host) in states.items()
@@ -202,6 +220,54 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
     return problems, {
         name: str(host) for name, (state, host) in states.items() if state == "success"
     }
+
+
+def prove(workers: list[str], known: list[str], seconds: float) -> tuple[list[Problem], Any]:
+    """Have the workers run a task each; return the problems, and where each task ran.
+
+    All have the same time: one that is away takes none of the others'. Those of `known` are
+    workers of the cluster, too, and are not asked.
+    """
+    deadline = time.monotonic() + seconds
+    _silent, broken = ping(workers)
+    while broken and time.monotonic() <= deadline:
+        _silent, broken = ping(workers)
+    if broken:
+        return broken, {}
+    if list_workers([*workers, *known]):
+        serialize_health_dag()
+    late, ran = run_tasks(workers, time.monotonic() + seconds)
+    silent = wait_for_pings(
+        [problem.host for problem in late], time.monotonic() + MAX_EXCUSE_SECONDS
+    )
+    # Why its task did not run: it is away, or it has other things to do.
+    explained = {problem.host for problem in silent}
+    return silent + [problem for problem in late if problem.host not in explained], ran
+
+
+def examine(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what main() prints."""
+    from airflow.configuration import conf
+
+    from rax.airflow import _cluster
+
+    deadline = time.monotonic() + options.timeout
+    api_url = conf.get("api", "base_url").rstrip("/")
+    ran: dict[str, str] = {}
+    jobs: list[dict[str, Any]] = []
+    problems = wait_for_components(api_url, ["metadatabase"], deadline)
+    answers = not problems
+    if answers and options.worker and options.tasks:
+        problems, ran = prove(options.worker, options.known_worker, options.timeout)
+    else:
+        problems += wait_for_pings(options.worker, deadline)
+    if answers:
+        problems += wait_for_components(api_url, list(COMPONENTS), deadline)
+        problems += [
+            Problem("", file, "import-error", problem) for file, problem in _cluster.import_errors()
+        ]
+        jobs = _cluster.heartbeats()
+    return {"problems": [asdict(problem) for problem in problems], "workers": ran, "jobs": jobs}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -216,28 +282,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--timeout", type=float, default=120, help="seconds to wait (default: %(default)s)"
     )
+    parser.add_argument(
+        "--no-tasks",
+        action="store_false",
+        dest="tasks",
+        help="ask the workers whether they are there, and have them run nothing",
+    )
     options = parser.parse_args(arguments)
-    deadline = time.monotonic() + options.timeout
     # Airflow logs to standard output, which is for the result: it gets the place of the errors.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    from airflow.configuration import conf
-
-    ran: dict[str, str] = {}
-    api_url = conf.get("api", "base_url").rstrip("/")
-    problems = wait_for_components(api_url, list(COMPONENTS), deadline)
-    problems += wait_for_pings(options.worker, deadline)
-    silent = {problem.host for problem in problems}
-    workers = [name for name in options.worker if name not in silent]
-    broken = {problem.component for problem in problems}
-    if workers and not broken & {"api-server", "metadatabase", "broker"}:
-        if list_workers([*options.worker, *options.known_worker]):
-            serialize_health_dag()
-        late, ran = run_tasks(workers, deadline)
-        problems += late
+    found = examine(options)
     with result:
-        json.dump({"problems": [asdict(problem) for problem in problems], "workers": ran}, result)
-    return 1 if problems else 0
+        json.dump(found, result)
+    return 1 if found["problems"] else 0
 
 
 if __name__ == "__main__":
