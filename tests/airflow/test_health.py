@@ -2,6 +2,7 @@
 
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.providers.celery.executors import celery_executor
 from celery import Celery
 
-from rax.airflow import health
+from rax.airflow import _cluster, health
 from rax.airflow.health import Problem, list_workers
 
 DAGS = Path(health.__file__).parent / "dags"
@@ -108,7 +109,7 @@ def test_workers_that_answer_are_not_asked_again(pings):
 def test_a_worker_that_does_not_answer(pings):
     pings[0].append(pong("w1"))
     assert health.wait_for_pings(["w1", "w2"], 0) == [
-        Problem("w2", "worker", "it does not answer a Celery ping")
+        Problem("w2", "worker", "silent", "it does not answer a Celery ping")
     ]
 
 
@@ -125,7 +126,7 @@ def test_a_broker_that_does_not_answer_is_named_without_its_url(monkeypatch):
         app.conf.broker_transport_options = {"max_retries": 0}
         monkeypatch.setattr(celery_executor, "app", app)
         (problem,) = health.wait_for_pings(["w1"], time.monotonic() + 1)
-    assert (problem.host, problem.component) == ("", "broker")
+    assert (problem.host, problem.component, problem.kind) == ("", "broker", "silent")
     assert problem.problem.startswith("it does not answer: ")
     assert "CANARY" not in problem.problem
 
@@ -173,5 +174,115 @@ def test_run_of_an_older_parse_is_triggered_again(cluster):
 def test_task_that_has_not_ended_at_the_deadline_is_a_problem(cluster):
     cluster[0].append([("on_w1", "queued", "")])
     (problem,) = health.run_tasks(["w1"], 0)[0]
-    assert problem.host == "w1"
+    assert (problem.host, problem.kind) == ("w1", "no-task")
     assert problem.problem.startswith("the task sent to it is queued (run health__")
+
+
+@pytest.fixture
+def proof(monkeypatch, cluster, pings):
+    """Prove workers whose tasks have these states; return the problems as host and kind."""
+    monkeypatch.setattr(health, "MAX_EXCUSE_SECONDS", 0)
+
+    def prove(answering, **states):
+        pings[0].append(pong(*answering))
+        cluster[0].append([(f"on_{name}", state, name) for name, state in states.items()])
+        problems, ran = health.prove(sorted(states), ["w9"], 0.2)
+        return {(problem.host, problem.kind) for problem in problems}, ran
+
+    return prove
+
+
+@pytest.mark.parametrize(
+    ("answering", "states", "problems"),
+    [
+        (["w1", "w2"], {"w1": "success", "w2": "success"}, set()),
+        # A dead worker once took the time of a healthy one.
+        (["w1"], {"w1": "success", "w2": "queued"}, {("w2", "silent")}),
+        (["w1", "w2"], {"w1": "success", "w2": "queued"}, {("w2", "no-task")}),
+        (["w1", "w2"], {"w1": "failed", "w2": "success"}, {("w1", "no-task")}),
+        # What has run a task is there, whether it answers pings or not.
+        ([], {"w1": "success", "w2": "success"}, set()),
+    ],
+)
+def test_each_worker_is_judged_by_itself(proof, cluster, answering, states, problems):
+    found, ran = proof(answering, **states)
+    assert found == problems
+    assert ran == {name: name for name, state in states.items() if state == "success"}
+    assert health.listed_workers() == ["w1", "w2", "w9"]
+    assert cluster[1].count(f"trigger {health.DAG_ID}") == 1
+
+
+def test_without_a_broker_no_task_is_sent(monkeypatch, cluster):
+    broken = Problem("", "broker", "silent", "it does not answer: OperationalError")
+    monkeypatch.setattr(health, "ping", lambda names: (names, [broken]))
+    assert health.prove(["w1"], [], 0) == ([broken], {})
+    assert cluster[1] == []
+
+
+# What the metadata database says
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """Return a session of a database with Airflow's tables of jobs and import errors."""
+    from airflow import settings
+    from airflow.jobs.job import Job
+    from airflow.models.errors import ParseImportError
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import sessionmaker
+
+    engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
+    for model in (Job, ParseImportError):
+        model.__table__.create(engine)
+    make = sessionmaker(engine)
+    monkeypatch.setattr(settings, "Session", make)
+    with make() as session:
+        yield session
+    engine.dispose()
+
+
+def test_the_newest_heartbeat_of_each_component_of_each_host(database):
+    from airflow.jobs.job import Job
+
+    now = datetime.now(UTC)
+    for kind, host, age, state in [
+        ("SchedulerJob", "s1", 3, "running"), ("SchedulerJob", "s1", 900, "running"),
+        ("SchedulerJob", "s2", 400, "running"), ("TriggererJob", "s1", 5, "running"),
+        # It was stopped, and is missed by nobody.
+        ("TriggererJob", "s2", 5, "success"), ("LocalTaskJob", "w1", 5, "running"),
+    ]:  # fmt: skip
+        beat = now - timedelta(seconds=age)
+        database.execute(
+            Job.__table__.insert().values(
+                job_type=kind, hostname=host, state=state, latest_heartbeat=beat
+            )
+        )
+    database.commit()
+    found = {(job["type"], job["hostname"]): job["age_seconds"] for job in _cluster.heartbeats()}
+    expected = {("SchedulerJob", "s1"): 3, ("SchedulerJob", "s2"): 400, ("TriggererJob", "s1"): 5}
+    assert found.keys() == expected.keys()
+    assert all(0 <= found[key] - expected[key] < 60 for key in expected)
+
+
+def test_import_errors_are_told_without_the_secrets_of_this_node(database, monkeypatch):
+    from airflow.models.errors import ParseImportError
+
+    monkeypatch.setattr("rax.alerting._secrets.hide", lambda text: text.replace("hunter22", "***"))
+    for number in range(25):
+        trace = f"Traceback\n  File x\nValueError: hunter22 \x1b[2J{'x' * 1000}\n\n"
+        database.add(
+            ParseImportError(filename=f"dags/{number:02}.py", bundle_name="dags", stacktrace=trace)
+        )
+    database.commit()
+    found = _cluster.import_errors()
+    assert [file for file, _problem in found[:2]] == ["dags/00.py", "dags/01.py"]
+    assert len(found) == _cluster.MAX_IMPORT_ERRORS + 1
+    assert found[-1] == ("DAGs", "5 more files cannot be imported")
+    problem = found[0][1]
+    assert problem.startswith(r"it cannot be imported: ValueError: *** \x1b[2Jxxx")
+    assert len(problem) <= _cluster.MAX_REASON_CHARACTERS
+
+
+def test_no_import_errors(database):
+    assert database
+    assert _cluster.import_errors() == []

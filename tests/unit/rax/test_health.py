@@ -47,11 +47,13 @@ ALL = list(health.COMPONENTS)
 )
 def test_component_problems(changes, expected):
     found = component_problems({**WELL, **changes}, ALL)
-    assert found == [Problem("", component, problem) for component, problem in expected]
+    assert found == [Problem("", component, "silent", problem) for component, problem in expected]
 
 
 def test_a_component_that_is_not_reported_at_all():
-    assert component_problems({}, ["triggerer"]) == [Problem("", "triggerer", "it never reported")]
+    assert component_problems({}, ["triggerer"]) == [
+        Problem("", "triggerer", "silent", "it never reported")
+    ]
 
 
 def test_only_wanted_components_count():
@@ -149,7 +151,7 @@ def test_a_component_that_is_late(api):
 
 def test_a_component_that_never_comes_whatever_the_status_says(api):
     api.replies[MONITOR] = (200, json.dumps({**WELL, "triggerer": {"status": None}}))
-    assert api.problems(0.05) == [Problem("", "triggerer", "it never reported")]
+    assert api.problems(0.05) == [Problem("", "triggerer", "silent", "it never reported")]
     assert len(api.asked) > 2
 
 
