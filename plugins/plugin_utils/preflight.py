@@ -15,6 +15,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     credential_sources,
     node_answers,
     node_facts,
+    outage,
 )
 from ansible_collections.caspian.airflow.plugins.plugin_utils.addresses import (
     address_problem,
@@ -191,6 +192,18 @@ def source_problems(sources: Any, groups: Mapping[str, Sequence[str]]) -> Iterat
         yield f"credentials_sources: {problem}"
 
 
+def outage_problems(hosts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield why an outage would cost tasks, by what an inventory says of that for its hosts."""
+    default = outage.DEFAULT_OUTAGE_SECONDS
+    given = [
+        (host.get("airflow_outage_seconds", default), host.get("airflow_settings", {}))
+        for host in hosts
+    ]
+    for position, (seconds, settings) in enumerate(given):
+        if (seconds, settings) not in given[:position]:
+            yield from outage.problems(seconds, settings)
+
+
 def reach_problems(result: Mapping[str, Any], proof: str) -> Iterator[str]:
     """Yield why a host has not done a task, whose result would otherwise have the key `proof`."""
     cause = reason(result.get("module_stderr") or result.get("msg") or "")
@@ -289,6 +302,7 @@ def problems_of(
         problems += repository_problems(str(url))
     for sources in values("credentials_sources"):
         problems += source_problems(sources, groups)
+    problems += dict.fromkeys(outage_problems(everyone))
     for host in hosts:
         found = list(host_problems(hostvars[host], now))
         # Only a host that answers as it should can tell its addresses and key.
