@@ -40,7 +40,8 @@ class CeleryExecutor(celery_executor.CeleryExecutor):  # type: ignore[misc]  # A
         }
         try:
             with self.celery_app.connection_for_write(transport_options=transport) as connection:
-                connection.default_channel.client.ping()
+                # A channel of Redis begins with a ping.
+                connection.channel()
         # Kombu, redis and the network raise errors with no common class, and none may end the
         # scheduler.
         except Exception as error:
