@@ -39,6 +39,13 @@ FILES = {
     "dags/script.py": RUN,
     "dags/.airflowignore": "# templates\ntemplates/\n",
     "dags/templates/t.py": "{% for dag in airflow %}\n",
+    "dags/uses.py": DAG + "from house.tools import cut\nfrom google.cloud import bigquery\n"
+    "from google import nothing\nimport yaml.nothing\nimport plain_package\n",
+    # Read, since a DAG imports it; what nothing imports is not.
+    "house/tools.py": RUN + "from . import inner\nimport tools_package\n",
+    "house/inner.py": "print 'x'\n",
+    "house/other.py": "import other_package\n",
+    "plain_package/__init__.py": "",
     "lib/text.py": RUN + "def f():\n    import another_package\n",
     "plugins/operators/mine.py": "class Mine: pass\n",
     "airflow/plugins/own.py": "class Own: pass\n",
@@ -79,6 +86,13 @@ EXPECTED = [
     ("dags/python2.py", 2,
      "it blocks the commit: Missing parentheses in call to 'print'. Did you mean print(...)?: "
      "this is Python 2", "port it, or name it in .airflowignore or dag_sync_gate_exclude"),
+    ("dags/uses.py", 3, "nodes have no package with google.cloud.bigquery", ADD),
+    ("dags/uses.py", 4, "nodes have no package with google.nothing", ADD),
+    ("dags/uses.py", 5, "nodes have no package with yaml.nothing", ADD),
+    ("house/inner.py", 1,
+     "it cannot be imported: Missing parentheses in call to 'print'. Did you mean print(...)?: "
+     "this is Python 2", "port it, or name it in .airflowignore or dag_sync_gate_exclude"),
+    ("house/tools.py", 4, "nodes have no package with tools_package", ADD),
     ("lib/text.py", 4, "nodes have no package with another_package", ADD),
 ]  # fmt: skip
 
@@ -127,6 +141,7 @@ def test_what_is_run_and_what_is_not(found):
         "dags/lacks.py",
         "dags/old.py",
         "dags/python2.py",
+        "dags/uses.py",
     ]
     assert found["left_out"] == {
         "dags/etl/base.py": "without the words of DAGs",
@@ -138,7 +153,15 @@ def test_what_is_run_and_what_is_not(found):
 
 def test_what_it_needs(found):
     assert found["needs"] == {"connections": ["A"], "variables": [], "pools": ["small"]}
-    assert found["lacking"] == ["another_package", K8S, "no_such_package"]
+    assert found["lacking"] == [
+        "another_package",
+        K8S,
+        "google.cloud.bigquery",
+        "google.nothing",
+        "no_such_package",
+        "tools_package",
+        "yaml.nothing",
+    ]
     ((note),) = found["notes"]
     assert (note["file"], note["line"]) == ("dags/old.py", 5)
     assert "airflow.sdk.task" in note["problem"]
@@ -154,7 +177,7 @@ def test_for_people(repository):
         "  2: nodes have no package with no_such_package",
         f"    → {ADD}",
     ]
-    assert lines[-1] == f"6 files are run to find DAGs: {len(EXPECTED)} problems"
+    assert lines[-1] == f"7 files are run to find DAGs: {len(EXPECTED)} problems"
     assert "not run to find DAGs, named in .airflowignore: dags/templates/t.py" in lines
 
 

@@ -2,11 +2,11 @@
 """What Airflow and the environment have: a program of its own, which loads nothing of an author.
 
 Another process runs it by its path, isolated (``python -I``), in an empty folder. It reads JSON,
-``{"dags": folder, "airflow": [[module, name or null], …], "modules": [name, …]}``, and prints
-``{"version", "airflow": [[verdict, text], …], "modules", "dag_arguments", "searched"}``.
+``{"dags": folder, "airflow": [[module, name or null], …], "others": [[module, name or null], …]}``,
+and prints ``{"version", "airflow": [[verdict, text], …], "others": [what is lacking, or null, …],
+"dag_arguments": [name, …], "searched": [path, …]}``.
 """
 
-import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -50,13 +50,21 @@ def _has(found: object, module: str, name: str) -> bool:
     return True
 
 
-def is_here(name: str) -> bool:
-    """Return whether the environment has a module of that name at its top, which is not loaded."""
-    if name in sys.stdlib_module_names or name in sys.builtin_module_names:
-        return True
-    with contextlib.suppress(ImportError, ValueError, AttributeError):
-        return importlib.util.find_spec(name) is not None
-    return False
+def lacking(module: str, name: str | None) -> str | None:
+    """Return the part of a module that the environment lacks; only the packages above are loaded."""
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None:
+            return module
+        # What is in a namespace, such as google.cloud, are other packages.
+        inner = f"{module}.{name}" if name and name != "*" and spec.origin is None else ""
+        return inner if inner and importlib.util.find_spec(inner) is None else None
+    except ModuleNotFoundError as error:
+        return error.name or module
+    except Exception:  # A package may raise anything when it is loaded; it is here.
+        return None
 
 
 def main() -> None:
@@ -72,7 +80,7 @@ def main() -> None:
     found = {
         "version": version,
         "airflow": [verdict(module, name) for module, name in question["airflow"]],
-        "modules": [name for name in question["modules"] if is_here(name)],
+        "others": [lacking(module, name) for module, name in question["others"]],
         "searched": list(find_path_from_directory(question["dags"], ".airflowignore")),
         "dag_arguments": list(inspect.signature(DAG).parameters),
     }

@@ -62,13 +62,7 @@ class Repository:
         self._check()
 
     def _check(self) -> None:
-        sources: dict[str, Source] = {}
-        broken: dict[str, SourceError] = {}
-        for file in filter(self._may_be_read, self.files):
-            try:
-                sources[file] = read((self.root / file).read_bytes())
-            except SourceError as error:
-                broken[file] = error
+        sources, broken = self._read()
         here = _ask_environment(self.dags, sources)
         for file in filter(self._is_in_dags, self.files):
             if str(self.root / file) not in here.searched:
@@ -79,7 +73,9 @@ class Repository:
                 self.run.append(file)
         for file, why in broken.items():
             if not self._is_ignored(file):
-                self.problems.append(Problem(file, why.line, f"it blocks the commit: {why}", _PORT))
+                blocks = self._is_in_dags(file) or _is_helper(file)
+                what = "it blocks the commit" if blocks else "it cannot be imported"
+                self.problems.append(Problem(file, why.line, f"{what}: {why}", _PORT))
         for file, source in sources.items():
             if not self._is_ignored(file):
                 self.needs["connections"] |= source.connections
@@ -88,6 +84,42 @@ class Repository:
                 self.problems += self._of_source(file, source, here)
         self.problems = sorted(set(self.problems))
         self.notes = sorted(set(self.notes))
+
+    def _read(self) -> tuple[dict[str, Source], dict[str, SourceError]]:
+        """Read what is in the folder of DAGs, lib and util, and whatever they import."""
+        sources: dict[str, Source] = {}
+        broken: dict[str, SourceError] = {}
+        known = set(self.files)
+        waiting = [file for file in self.files if self._is_in_dags(file) or _is_helper(file)]
+        while waiting:
+            file = waiting.pop()
+            if file in sources or file in broken:
+                continue
+            try:
+                sources[file] = read((self.root / file).read_bytes())
+            except SourceError as error:
+                broken[file] = error
+            else:
+                for found in sources[file].imports:
+                    waiting += known & self._files_of(file, found)
+        return dict(sorted(sources.items())), broken
+
+    def _files_of(self, file: str, found: Import) -> set[str]:
+        """Return the names that the files behind an import would have in the repository."""
+        if found.level:
+            starts = [(self.root / file).parents[found.level - 1]]
+        else:
+            starts = [self.dags, self.root]
+        names = [name for name in found.module.split(".") if name]
+        names += [found.name] if found.name else []
+        paths = set()
+        for start in starts:
+            if start.is_relative_to(self.root):
+                folder = start.relative_to(self.root)
+                for length in range(1, len(names) + 1):
+                    inner = folder.joinpath(*names[:length])
+                    paths |= {f"{inner}.py", f"{inner}/__init__.py"}
+        return paths
 
     def _without_dags(self, dags_folder: str) -> str:
         found = {
@@ -104,9 +136,6 @@ class Repository:
     def _is_in_dags(self, file: str) -> bool:
         return (self.root / file).is_relative_to(self.dags)
 
-    def _may_be_read(self, file: str) -> bool:
-        return self._is_in_dags(file) or file.split("/")[0] in _HELPERS
-
     def _is_ignored(self, file: str) -> bool:
         return self.left_out.get(file) == _IGNORED
 
@@ -115,7 +144,7 @@ class Repository:
             if found.level:
                 if found.at_the_top and file in self.run:
                     yield self._relative(file, found)
-            elif found.module.partition(".")[0] == "airflow":
+            elif _is_airflow(found.module):
                 yield from self._of_airflow(file, found, here)
             else:
                 yield from self._of_module(file, found, here)
@@ -166,27 +195,21 @@ class Repository:
     def _of_module(self, file: str, found: Import, here: "_Here") -> Iterator[Problem]:
         top = found.module.partition(".")[0]
         own = [root for root in (self.dags, self.root) if _has_module(root, top)]
-        if top in here.modules:
-            if own and top not in sys.stdlib_module_names:
-                shown = (own[0] / top).relative_to(self.root)
-                yield Problem(
-                    file,
-                    found.line,
-                    f"{top} is a package of the nodes, too, which is imported in place of {shown}",
-                    f"rename {shown}",
-                )
-        elif not own:
-            where = self._elsewhere(top)
-            if where:
-                advice = (
-                    f"move {where} into {self.dags.name} or to the root: nothing else is searched"
-                )
-                yield Problem(file, found.line, f"{top} is not where Python searches", advice)
-            else:
-                self.lacking.add(top)
-                yield Problem(file, found.line, f"nodes have no package with {top}", _ADD)
-        elif not any(_has_module(root, found.module) for root in own):
-            yield Problem(file, found.line, f"the repository has no module {found.module}", "")
+        lacking = here.others[found.module, found.name]
+        if own and lacking == top:
+            if not any(_has_module(root, found.module) for root in own):
+                problem = f"the repository has no module {found.module}"
+                yield Problem(file, found.line, problem, "")
+        elif own and top not in sys.stdlib_module_names:
+            shown = (own[0] / top).relative_to(self.root)
+            problem = f"{top} is a package of the nodes, too, which is imported in place of {shown}"
+            yield Problem(file, found.line, problem, f"rename {shown}")
+        elif lacking == top and (where := self._elsewhere(top)):
+            advice = f"move {where} into {self.dags.name} or to the root: nothing else is searched"
+            yield Problem(file, found.line, f"{top} is not where Python searches", advice)
+        elif lacking:
+            self.lacking.add(lacking)
+            yield Problem(file, found.line, f"nodes have no package with {lacking}", _ADD)
 
     def _elsewhere(self, name: str) -> str | None:
         for file in self.files:
@@ -202,20 +225,23 @@ class _Here(NamedTuple):
 
     version: str
     airflow: dict[tuple[str, str | None], tuple[str, str]]
-    modules: set[str]
+    # The part of a module that it lacks, if any.
+    others: dict[tuple[str, str | None], str | None]
     dag_arguments: set[str]
     # The paths that Airflow's own search finds in the folder of DAGs.
     searched: set[str]
 
 
 def _ask_environment(dags: Path, sources: dict[str, Source]) -> _Here:
-    imports = [one for source in sources.values() for one in source.imports if not one.level]
-    tops = {one.module.partition(".")[0] for one in imports}
-    airflow = sorted(
-        {(one.module, one.name) for one in imports if one.module.partition(".")[0] == "airflow"},
-        key=str,
-    )
-    question = {"dags": str(dags), "airflow": airflow, "modules": sorted(tops - {"airflow"})}
+    imports = {
+        (one.module, one.name)
+        for source in sources.values()
+        for one in source.imports
+        if not one.level
+    }
+    airflow = sorted((one for one in imports if _is_airflow(one[0])), key=str)
+    others = sorted((one for one in imports if not _is_airflow(one[0])), key=str)
+    question = {"dags": str(dags), "airflow": airflow, "others": others}
     with tempfile.TemporaryDirectory(prefix="rax-repository-") as home:
         try:
             done = subprocess.run(  # noqa: S603 - this interpreter, and a program of this package
@@ -237,8 +263,17 @@ def _ask_environment(dags: Path, sources: dict[str, Source]) -> _Here:
     verdicts = {
         key: (kind, text) for key, (kind, text) in zip(airflow, found["airflow"], strict=True)
     }
-    names = (set(found[key]) for key in ("modules", "dag_arguments", "searched"))
-    return _Here(found["version"], verdicts, *names)
+    lacking = dict(zip(others, found["others"], strict=True))
+    names = (set(found[key]) for key in ("dag_arguments", "searched"))
+    return _Here(found["version"], verdicts, lacking, *names)
+
+
+def _is_airflow(module: str) -> bool:
+    return module.partition(".")[0] == "airflow"
+
+
+def _is_helper(file: str) -> bool:
+    return file.split("/")[0] in _HELPERS
 
 
 def _python_files(root: Path) -> Iterator[str]:
