@@ -40,7 +40,8 @@ FILES = {
     "dags/.airflowignore": "# templates\ntemplates/\n",
     "dags/templates/t.py": "{% for dag in airflow %}\n",
     "dags/uses.py": DAG + "from house.tools import cut\nfrom google.cloud import bigquery\n"
-    "from google import nothing\nimport yaml.nothing\nimport plain_package\n",
+    "from google import nothing\nimport yaml.nothing\nimport plain_package\n"
+    "import urllib2\n",
     # Read, since a DAG imports it; what nothing imports is not.
     "house/tools.py": RUN + "from . import inner\nimport tools_package\n",
     "house/inner.py": "print 'x'\n",
@@ -69,7 +70,7 @@ EXPECTED = [
      "write 'from etl.base import'"),
     ("dags/lacks.py", 2, "nodes have no package with no_such_package", ADD),
     ("dags/lacks.py", 3, "operators is not where Python searches",
-     "move plugins/operators into dags or to the root: nothing else is searched"),
+     "move plugins/operators into dags or the root: nothing else is searched"),
     ("dags/lacks.py", 4, "the repository has no module lib.nowhere", ""),
     ("dags/lacks.py", 5, "airflow.plugins is not in Airflow 3.3.2",
      "move airflow/plugins/own into lib: the name airflow is Airflow's own"),
@@ -89,6 +90,7 @@ EXPECTED = [
     ("dags/uses.py", 3, "nodes have no package with google.cloud.bigquery", ADD),
     ("dags/uses.py", 4, "nodes have no package with google.nothing", ADD),
     ("dags/uses.py", 5, "nodes have no package with yaml.nothing", ADD),
+    ("dags/uses.py", 7, "Python no longer has urllib2", "write urllib.request"),
     ("house/inner.py", 1,
      "it cannot be imported: Missing parentheses in call to 'print'. Did you mean print(...)?: "
      "this is Python 2", "port it, or name it in .airflowignore or dag_sync_gate_exclude"),
@@ -179,6 +181,27 @@ def test_for_people(repository):
     ]
     assert lines[-1] == f"7 files are run to find DAGs: {len(EXPECTED)} problems"
     assert "not run to find DAGs, named in .airflowignore: dags/templates/t.py" in lines
+
+
+def test_the_example_of_the_docs(tmp_path):
+    """docs/moving.md shows what it says of these files."""
+    page = (SRC.parent / "docs/moving.md").read_text()
+    command, _, shown = page.split("```console\n$ ")[1].partition("```")[0].partition("\n")
+    (tmp_path / "airflow/dags").mkdir(parents=True)
+    (tmp_path / "airflow/dags/base.py").write_text("LIMIT = 5\n")
+    (tmp_path / "airflow/dags/nightly.py").write_text(
+        "from airflow import DAG\n"
+        "import json\n"
+        "from airflow.operators.bash_operator import BashOperator\n"
+        "from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook\n"
+        "\n\n"
+        "from .base import LIMIT\n"
+        "\n"
+        "DAG('nightly', schedule_interval='@daily')\n"
+        "Hook(conn_id='warehouse')\n"
+    )
+    done = run(tmp_path, *command.split()[3:])
+    assert (done.returncode, done.stdout) == (1, shown)
 
 
 def test_nothing_in_the_way(tmp_path, monkeypatch, capsys):

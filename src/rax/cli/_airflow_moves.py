@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where that went which Airflow 1 and 2 had, and Airflow 3 has not: what to write in its place."""
+"""Where that went which older ones of Airflow and Python had: what to write in its place."""
 
 _STANDARD = "airflow.providers.standard"
 # Of a module, or of a name in it, the longest that is here.
@@ -48,6 +48,24 @@ _MOVES = {
 }  # fmt: skip
 # Names of providers that have two words.
 _FAMILIES = ("apache", "atlassian", "cncf", "common", "dbt", "microsoft")
+# Of Python 2, and of Python 3 until it left them out.
+_PYTHON = {
+    "ConfigParser": "configparser",
+    "HTMLParser": "html.parser",
+    "Queue": "queue",
+    "StringIO": "io: StringIO",
+    "cPickle": "pickle",
+    "cStringIO": "io: StringIO",
+    "cgi": "urllib.parse, or email.message",
+    "commands": "subprocess",
+    "cookielib": "http.cookiejar",
+    "distutils": "setuptools, or packaging.version",
+    "httplib": "http.client",
+    "imp": "importlib",
+    "md5": "hashlib",
+    "urllib2": "urllib.request",
+    "urlparse": "urllib.parse",
+}
 _ARGUMENTS = {
     "concurrency": "max_active_tasks",
     "fail_stop": "fail_fast",
@@ -80,6 +98,16 @@ def moved_to(name: str) -> str:
         if found := _MOVES.get(".".join(parts[:length])):
             return f"write {found}"
     return "look it up in Airflow's release notes, https://airflow.apache.org/docs/"
+
+
+def of_old_python(module: str) -> str | None:
+    """Say what to write for a module that older ones of Python had, if it is one.
+
+    >>> of_old_python("urllib2")
+    'write urllib.request'
+    """
+    instead = _PYTHON.get(module)
+    return f"write {instead}" if instead else None
 
 
 def argument_instead(name: str) -> str:

@@ -51,7 +51,7 @@ def _has(found: object, module: str, name: str) -> bool:
 
 
 def lacking(module: str, name: str | None) -> str | None:
-    """Return the part of a module that the environment lacks; only the packages above are loaded."""
+    """Return the part of a module that the environment lacks; packages above it are loaded."""
     if module.partition(".")[0] in sys.stdlib_module_names:
         return None
     try:

@@ -205,8 +205,12 @@ class Repository:
             problem = f"{top} is a package of the nodes, too, which is imported in place of {shown}"
             yield Problem(file, found.line, problem, f"rename {shown}")
         elif lacking == top and (where := self._elsewhere(top)):
-            advice = f"move {where} into {self.dags.name} or to the root: nothing else is searched"
+            folder = self.dags.relative_to(self.root)
+            into = "the root" if folder == Path() else f"{folder} or the root"
+            advice = f"move {where} into {into}: nothing else is searched"
             yield Problem(file, found.line, f"{top} is not where Python searches", advice)
+        elif lacking and (instead := _airflow_moves.of_old_python(lacking)):
+            yield Problem(file, found.line, f"Python no longer has {lacking}", instead)
         elif lacking:
             self.lacking.add(lacking)
             yield Problem(file, found.line, f"nodes have no package with {lacking}", _ADD)

@@ -63,14 +63,16 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _write(found: "Repository") -> None:
-    last = ""
-    for problem in found.problems:
-        if problem.file != last:
-            write(f"{one_line(problem.file)}\n")
-            last = problem.file
-        line = f"{problem.line}: " if problem.line else ""
-        write(f"  {line}{one_line(problem.problem)}\n")
-        write(f"    → {one_line(problem.advice)}\n" if problem.advice else "")
+    # The lines of each thing that is wrong with a file.
+    files: dict[str, dict[tuple[str, str], list[int]]] = {}
+    for file, line, *what in found.problems:
+        files.setdefault(file, {}).setdefault((what[0], what[1]), []).append(line)
+    for file, problems in files.items():
+        write(f"{one_line(file)}\n")
+        for (problem, advice), lines in problems.items():
+            where = ", ".join(str(line) for line in lines if line)
+            write(f"  {where}: {one_line(problem)}\n" if where else f"  {one_line(problem)}\n")
+            write(f"    → {one_line(advice)}\n" if advice else "")
     for file, why in found.left_out.items():
         write(f"not run to find DAGs, {why}: {one_line(file)}\n")
     if found.notes:

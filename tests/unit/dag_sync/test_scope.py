@@ -124,6 +124,8 @@ def test_another_folder_of_dags_than_the_published_release_has(gated, first):
         ({"x.py": DAG, "tests/x.py": DAG}, "DAGs are in its root ('.')"),
         ({"etl/x.py": DAG, "etl/tests/x.py": DAG, "tests/x.py": DAG}, "DAGs are in etl"),
         ({"tests/x.py": DAG}, "DAGs are in tests"),
+        ({"a/b/x/x.py": DAG, "a/b/y/x.py": DAG, "a/c/x.py": DAG}, "DAGs are in a/b, a/c"),
+        ({"x/x.py": DAG, "y/x.py": DAG}, "DAGs are in x, y"),
         # Nothing there looks like one, and the name says so.
         ({"airflow/dags/a.py": "x = 1\n"}, "DAGs are in airflow/dags"),
         ({"a/dags/x.py": DAG, "a/dags/b/dags/x.py": DAG, "c/x.py": DAG}, "DAGs are in a/dags, c"),

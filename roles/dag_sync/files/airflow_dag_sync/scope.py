@@ -112,6 +112,9 @@ def folders_with_dags(release: Path) -> list[str]:
         if is_dag_file(release / path)
     }
     found = found or {folder for path in files if (folder := named_folder(path))}
+    # Of many folders side by side, the one above them is meant.
+    above = [folder.rpartition("/")[0] for folder in found]
+    found |= {folder for folder in above if folder and above.count(folder) > 1}
     return sorted(
         folder for folder in found if not any(is_below(folder, other) for other in found - {folder})
     )
