@@ -1,6 +1,7 @@
 """The power fails for all machines at once, and everything comes back without anybody's help."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -30,6 +31,12 @@ def is_healthy(cluster):
     return done.returncode == 0
 
 
+def answers(cluster, port):
+    """Connect from another node."""
+    address = cluster.address("scheduler1")
+    cluster.node("worker1").check_output(f"bash -c '</dev/tcp/{address}/{port}'")
+
+
 @pytest.mark.timeout(400)
 def test_cluster_comes_back_by_itself_the_database_last(cluster, engine, control1):
     engine("kill", [*cluster.nodes, "control1"])
@@ -55,7 +62,7 @@ def test_database_and_broker_listen_on_an_address_that_comes_after_them(cluster,
         change("address", "add", f"{address}/24")
         change("route", "add", "default", "via", route[0]["gateway"])
     for port in (5432, 6379):
-        cluster.node("worker1").check_output(f"bash -c '</dev/tcp/{address}/{port}'")
+        answers(cluster, port)
 
 
 def test_a_worker_that_ends_without_an_error_is_started_again(cluster):
@@ -67,3 +74,26 @@ def test_a_worker_that_ends_without_an_error_is_started_again(cluster):
     cluster.wait(
         lambda: node.check_output(asked) not in ("0", before), 60, "another process is the worker"
     )
+
+
+def test_site_restarts_a_database_that_runs_without_its_socket(cluster, scheduler1, tmp_path):
+    def sql(statement):
+        scheduler1.check_output(f'sudo -u postgres psql -c "{statement}"')
+
+    def deploy():
+        output = cluster.local("ansible-playbook", "-i", cluster.inventory, str(play))
+        return int(re.search(r"changed=(\d+)", output)[1])
+
+    # What site.yml does for the database, and nothing else of it.
+    play = tmp_path / "database.yml"
+    play.write_text(
+        "[{hosts: metadata_db, become: true, roles: [{role: caspian.airflow.metadata_db}]}]"
+    )
+    (tmp_path / "group_vars").symlink_to(cluster.root / "playbooks/group_vars")
+    sql("ALTER SYSTEM SET listen_addresses = 'localhost'")
+    try:
+        scheduler1.check_output(f"systemctl restart {DATABASE}")
+    finally:
+        sql("ALTER SYSTEM RESET listen_addresses")
+    assert [deploy(), deploy()] == [1, 0]
+    answers(cluster, 5432)
