@@ -181,6 +181,11 @@ class Cluster:
         address = self.address(name)
         return f"[{address}]" if ":" in address else address
 
+    def name_at(self, host):
+        """Return the name of the node that Airflow files under this host."""
+        (name,) = (name for name in NODES if self.url_host(name) == host)
+        return name
+
 
 @pytest.fixture(scope="session")
 def cluster():

@@ -35,9 +35,11 @@ class ActionModule(ActionBase):
             }
         )
         hostvars, hosts = variables["hostvars"], variables["ansible_play_hosts_all"]
+        addresses = {host: str(hostvars[host].get("caspian_address", host)) for host in hosts}
+        # Airflow calls a host by its address as URLs have it (rax.airflow.host).
         names = {
-            host: [str(hostvars[host].get("caspian_address", host)), host.partition(".")[0]]
-            for host in hosts
+            host: [address, f"[{address}]", host.partition(".")[0]]
+            for host, address in addresses.items()
         }
         cluster = variables.get(health_report.CLUSTER)
         found = health_report.report(

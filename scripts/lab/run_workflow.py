@@ -112,17 +112,21 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     lab = ROOT / ".lab" / options.cluster
-    address = re.search(r"^scheduler1,(\S+)", (lab / "known_hosts").read_text(), re.MULTILINE)
-    if not address:
+    known = re.findall(r"^(\w+),(\S+)", (lab / "known_hosts").read_text(), re.MULTILINE)
+    # An IPv6 address is in brackets in URLs, and as a task's host.
+    hosts_of = {name: f"[{at}]" if ":" in at else at for name, at in known}
+    names = {host: name for name, host in hosts_of.items()}
+    if "scheduler1" not in hosts_of:
         sys.exit(f"{lab}/known_hosts has no scheduler1: run scripts/demo")
     api = Api(
-        # An IPv6 address is in brackets.
-        f"http://[{address[1]}]:8080" if ":" in address[1] else f"http://{address[1]}:8080",
+        f"http://{hosts_of['scheduler1']}:8080",
         (lab / "secrets" / "airflow_admin_password").read_text().strip(),
     )
     found, tasks = run(api, options.dag)
     rows = read_rows(lab) if options.dag == EXAMPLE else []
-    hosts = collections.Counter(task["hostname"] or "nowhere" for task in tasks)
+    hosts = collections.Counter(
+        names.get(task["hostname"], task["hostname"] or "nowhere") for task in tasks
+    )
     states = collections.Counter(str(task["state"]) for task in tasks)
     if options.json:
         print(

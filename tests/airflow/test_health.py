@@ -162,30 +162,41 @@ def test_run_of_an_older_parse_is_triggered_again(cluster):
     """A parse that began before the workers were listed leaves a run without their tasks."""
     runs, log = cluster
     runs += [
-        [("on_w1", "success", "host1")],
-        [("on_w1", "success", "host1"), ("on_w2", "success", "host2")],
+        [("on_w1", "success", "host1", 1)],
+        [("on_w1", "success", "host1", 1), ("on_w2", "success", "host2", 2)],
     ]
-    problems, ran = health.run_tasks(["w1", "w2"], time.monotonic() + 60)
+    problems, ran, logs = health.run_tasks(["w1", "w2"], time.monotonic() + 60)
     assert problems == []
     assert ran == {"w1": "host1", "w2": "host2"}
+    (first, second) = (logs[name].partition("/taskInstances/") for name in ("w1", "w2"))
+    assert first[0] == second[0]
+    assert first[0].startswith(f"/api/v2/dags/{health.DAG_ID}/dagRuns/health__")
+    assert (first[2], second[2]) == ("on_w1/logs/1", "on_w2/logs/2")
     assert log == [f"trigger {health.DAG_ID}", "serialize", f"trigger {health.DAG_ID}"]
 
 
 def test_task_that_has_not_ended_at_the_deadline_is_a_problem(cluster):
-    cluster[0].append([("on_w1", "queued", "")])
-    (problem,) = health.run_tasks(["w1"], 0)[0]
+    cluster[0].append([("on_w1", "queued", "", 0)])
+    (problem,), ran, logs = health.run_tasks(["w1"], 0)
+    assert (ran, logs) == ({}, {})
     assert (problem.host, problem.kind) == ("w1", "no-task")
     assert problem.problem.startswith("the task sent to it is queued (run health__")
+
+
+def unread(paths):
+    """Tell that the log of w3 can't be read."""
+    return {name: "no" for name in paths if name == "w3"}
 
 
 @pytest.fixture
 def proof(monkeypatch, cluster, pings):
     """Prove workers whose tasks have these states; return the problems as host and kind."""
     monkeypatch.setattr(health, "MAX_EXCUSE_SECONDS", 0)
+    monkeypatch.setattr(health, "unreadable_logs", lambda _url, paths: unread(paths))
 
     def prove(answering, **states):
         pings[0].append(pong(*answering))
-        cluster[0].append([(f"on_{name}", state, name) for name, state in states.items()])
+        cluster[0].append([(f"on_{name}", state, name, 1) for name, state in states.items()])
         problems, ran = health.prove(sorted(states), ["w9"], 0.2)
         return {(problem.host, problem.kind) for problem in problems}, ran
 
@@ -200,6 +211,7 @@ def proof(monkeypatch, cluster, pings):
         (["w1"], {"w1": "success", "w2": "queued"}, {("w2", "silent")}),
         (["w1", "w2"], {"w1": "success", "w2": "queued"}, {("w2", "no-task")}),
         (["w1", "w2"], {"w1": "failed", "w2": "success"}, {("w1", "no-task")}),
+        (["w1", "w3"], {"w1": "success", "w3": "success"}, {("w3", "logs")}),
         # What has run a task is there, whether it answers pings or not.
         ([], {"w1": "success", "w2": "success"}, set()),
     ],
@@ -208,7 +220,7 @@ def test_each_worker_is_judged_by_itself(proof, cluster, answering, states, prob
     found, ran = proof(answering, **states)
     assert found == problems
     assert ran == {name: name for name, state in states.items() if state == "success"}
-    assert health.listed_workers() == ["w1", "w2", "w9"]
+    assert health.listed_workers() == [*sorted(states), "w9"]
     assert cluster[1].count(f"trigger {health.DAG_ID}") == 1
 
 

@@ -126,7 +126,7 @@ class Run:
             "dedup_key": KEY,
             "payload": {
                 "summary": f"{DAG} (lab) failed: {headline}",
-                "source": self.instances[by]["hostname"],
+                "source": self.lab.cluster.name_at(self.instances[by]["hostname"]),
                 "severity": "error",
                 "custom_details": {
                     "workflow": DAG,
@@ -281,7 +281,7 @@ def test_alert_is_kept_while_pagerduty_is_away_and_sent_by_cron(lab, fine):
         run = lab.run("away", told=0)
         assert run.state == "failed"
         assert run.events == []
-        worker = lab.cluster.node(run.instances["report"]["hostname"])
+        worker = lab.cluster.node(lab.cluster.name_at(run.instances["report"]["hostname"]))
         status = worker.run("rax alerts status --json")
         assert status.rc == 1
         (waiting,) = json.loads(status.stdout)["pending"]

@@ -23,12 +23,15 @@ import os
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from rax.airflow._served_logs import unreadable_logs
 
 DAG_ID = "caspian_health"
 BUNDLE = "caspian"
@@ -179,8 +182,10 @@ def serialize_health_dag() -> None:
     sync_bag_to_db(bag, BUNDLE, bundle_version=None)
 
 
-def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[str, str]]:
-    """Have every worker run a task; return the problems, and where each task ran."""
+def run_tasks(
+    workers: list[str], deadline: float
+) -> tuple[list[Problem], dict[str, str], dict[str, str]]:
+    """Have every worker run a task; return the problems, where each ran, and its log in the API."""
     from airflow import settings
     from airflow.api.client import get_current_api_client
     from airflow.models.taskinstance import TaskInstance
@@ -189,15 +194,18 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
     while True:
         run_id = f"health__{uuid.uuid4()}"
         get_current_api_client().trigger_dag(dag_id=DAG_ID, run_id=run_id)
-        question = select(TaskInstance.task_id, TaskInstance.state, TaskInstance.hostname).where(
-            TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id
-        )
+        question = select(
+            TaskInstance.task_id,
+            TaskInstance.state,
+            TaskInstance.hostname,
+            TaskInstance.try_number,
+        ).where(TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id)
         began = time.monotonic()
         while True:
             with settings.Session() as session:
-                rows = {task: (state, host) for task, state, host in session.execute(question)}
-            states = {name: rows.get(f"on_{name}", (None, None)) for name in workers}
-            pending = [name for name, (state, _host) in states.items() if state not in ENDED]
+                rows = {task: tuple(row) for task, *row in session.execute(question)}
+            states = {name: rows.get(f"on_{name}", (None, None, 0)) for name in workers}
+            pending = [name for name, (state, *_rest) in states.items() if state not in ENDED]
             missing = [name for name in workers if f"on_{name}" not in rows]
             late = time.monotonic() > deadline
             if not pending or late or (missing and time.monotonic() - began > STALE_SECONDS):
@@ -214,12 +222,19 @@ def run_tasks(workers: list[str], deadline: float) -> tuple[list[Problem], dict[
             "no-task",
             f"the task sent to it is {state or 'not scheduled'} (run {run_id} of {DAG_ID})",
         )
-        for name, (state, _host) in states.items()
+        for name, (state, *_rest) in states.items()
         if state != "success"
     ]
-    return problems, {
-        name: str(host) for name, (state, host) in states.items() if state == "success"
-    }
+    ran = {name: row for name, row in states.items() if row[0] == "success"}
+    tasks = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances"
+    return (
+        problems,
+        {name: str(host) for name, (_state, host, _number) in ran.items()},
+        {
+            name: f"{tasks}/{urllib.parse.quote(f'on_{name}', safe='')}/logs/{number}"
+            for name, (_state, _host, number) in ran.items()
+        },
+    )
 
 
 def prove(workers: list[str], known: list[str], seconds: float) -> tuple[list[Problem], Any]:
@@ -236,13 +251,25 @@ def prove(workers: list[str], known: list[str], seconds: float) -> tuple[list[Pr
         return broken, {}
     if list_workers([*workers, *known]):
         serialize_health_dag()
-    late, ran = run_tasks(workers, time.monotonic() + seconds)
+    late, ran, logs = run_tasks(workers, time.monotonic() + seconds)
     silent = wait_for_pings(
         [problem.host for problem in late], time.monotonic() + MAX_EXCUSE_SECONDS
     )
     # Why its task did not run: it is away, or it has other things to do.
     explained = {problem.host for problem in silent}
-    return silent + [problem for problem in late if problem.host not in explained], ran
+    late = [problem for problem in late if problem.host not in explained]
+    return silent + late + log_problems(logs), ran
+
+
+def log_problems(paths: dict[str, str]) -> list[Problem]:
+    """Return a problem for each worker of which a log can't be read; takes its path in the API."""
+    from airflow.configuration import conf
+
+    api_url = conf.get("api", "base_url", fallback="").rstrip("/")
+    return [
+        Problem(name, "worker", "logs", f"the UI can't read the logs of its tasks: {reason}")
+        for name, reason in unreadable_logs(api_url, paths).items()
+    ]
 
 
 def examine(options: argparse.Namespace) -> dict[str, Any]:
