@@ -298,7 +298,8 @@ def test_tables_that_airflow_could_not_clean_are_told(monkeypatch):
     assert "'job'" in problems[1]
 
 
-def test_the_schema_is_looked_at_first(_metadata_database):
+@pytest.mark.usefixtures("_metadata_database")
+def test_the_schema_is_looked_at_first():
     assert _old_rows._refusal() == ""
 
 

@@ -39,9 +39,10 @@ def test_worker_runs_and_survives_a_reboot(worker):
 
 def test_nodes_run_their_own_components_alone(cluster):
     listed = "systemctl list-unit-files --plain --no-legend 'airflow-*.service' | cut -d' ' -f1"
-    assert cluster.node("worker1").check_output(listed) == "airflow-worker.service"
+    here = {"airflow-worker.service", "airflow-maintenance.service"}
+    assert set(cluster.node("worker1").check_output(listed).split()) == here
     assert set(cluster.node("scheduler1").check_output(listed).split()) == {
-        f"airflow-{component}.service" for component in COMPONENTS
+        f"airflow-{component}.service" for component in (*COMPONENTS, "maintenance")
     }
 
 

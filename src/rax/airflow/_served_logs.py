@@ -57,7 +57,7 @@ def _reason(url: str, token: str) -> str:
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/x-ndjson"}
     try:
         with urllib.request.urlopen(  # noqa: S310 - the URL is Airflow's own setting
-            urllib.request.Request(url, headers=headers),  # noqa: S310 - likewise
+            urllib.request.Request(url, headers=headers),  # noqa: S310 - this too
             timeout=MAX_REPLY_SECONDS,
         ) as reply:
             lines = [reply.readline(MAX_LINE_BYTES) for _line in range(MAX_LINES)]
