@@ -9,12 +9,12 @@ from urllib.parse import quote
 import pytest
 from airflow_dag_sync.errors import GitError
 from airflow_dag_sync.git import reason
-from caspian_refresh_report.alerts import details, summary
-from caspian_refresh_report.fleet_report import parse_report
-from caspian_refresh_report.metrics import render_metrics
-from caspian_refresh_report.outcome import Outcome, report_problems
-from caspian_refresh_report.state import State
-from caspian_refresh_report.text import without_secrets
+from caspian_control.refresh_alerts import details, summary
+from caspian_control.fleet_report import parse_report
+from caspian_control.refresh_metrics import render_metrics
+from caspian_control.refresh_outcome import Outcome, report_problems
+from caspian_control.refresh_state import State
+from caspian_control.text import without_secrets
 
 from rax.alerting import _events
 from rax.alerting._pagerduty import Client

@@ -219,4 +219,4 @@ def test_all_kinds_of_code_are_found(repository):
     found = {str(path) for path in code_of(repository)}
     assert {"scripts/nodes", "scripts/lib/common.sh", "benchmarks/bench.py"} <= found
     assert {"src/rax/errors.py", "plugins/modules/files.py"} <= found
-    assert "roles/refresh_schedule/files/caspian_refresh_report/state.py" in found
+    assert "roles/refresh_schedule/files/caspian_control/refresh_state.py" in found

@@ -4,21 +4,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caspian_refresh_report.documents import Fields, ReportError, read_json
-from caspian_refresh_report.fleet_report import Report
-from caspian_refresh_report.text import complain, one_line
-
-# Whether PagerDuty has an incident of ours: not sure after a try whose end we don't know.
-NONE, UNSURE, OPEN = "none", "unsure", "open"
+from caspian_control.documents import Fields, ReportError, read_json
+from caspian_control.fleet_report import Report
+from caspian_control.pagerduty import NONE, OPEN, UNSURE
+from caspian_control.text import one_line
 
 
 @dataclass
@@ -106,35 +99,3 @@ def check_host(known: Fields) -> None:
     counts = Fields(known.get("counts", dict), f"{known.name}.counts")
     for key in counts.values:
         counts.get(key, int)
-
-
-@contextlib.contextmanager
-def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the lock beside the state, so that two runs of this are one after the other."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        descriptor = os.open(lock, flags, 0o600)
-    except OSError as error:
-        # An alert without a memory is better than none.
-        complain(f"goes on without a lock: {lock}: {error.strerror}")
-        yield
-        return
-    try:
-        deadline = time.monotonic() + seconds
-        while not acquired(descriptor):
-            if time.monotonic() > deadline:
-                raise ReportError(f"another one has held {lock} for {seconds:g} s; gives up")
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def acquired(descriptor: int) -> bool:
-    """Try to get the lock."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

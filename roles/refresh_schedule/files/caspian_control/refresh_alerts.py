@@ -4,20 +4,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from caspian_refresh_report.outcome import Outcome
-from caspian_refresh_report.state import State
-from caspian_refresh_report.text import one_line
+from caspian_control.documents import timestamp
+from caspian_control.pagerduty import MAX_SUMMARY_CHARACTERS
+from caspian_control.refresh_outcome import Outcome
+from caspian_control.refresh_state import State
+from caspian_control.text import first, one_line
 
 UNIT = "caspian-refresh"
-# PagerDuty's limit.
-MAX_SUMMARY_CHARACTERS = 1024
-MAX_NAMES_IN_DETAILS = 100
 
 
 def summary(outcome: Outcome, state: State, source: str) -> str:
@@ -53,38 +49,3 @@ def details(outcome: Outcome, state: State, environment: Mapping[str, str]) -> d
         "effect": "Where nothing new was delivered, the last good files stay in place.",
         "look": f"journalctl -u {UNIT}; systemctl start {UNIT} refreshes at once",
     }
-
-
-def first(items: Mapping[str, str]) -> dict[str, str]:
-    """Return as many as an alert has room for."""
-    kept = dict(sorted(items.items())[:MAX_NAMES_IN_DETAILS])
-    more = len(items) - len(kept)
-    return kept | {"…": f"{more} more"} if more else kept
-
-
-def timestamp(seconds: int) -> str:
-    """Return a time as the report writes it."""
-    if not seconds:
-        return "never"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def send(
-    action: Literal["trigger", "resolve"], credential: str, seconds: float, **event: Any
-) -> str:
-    """Send an event within so many seconds; return what went wrong, or nothing."""
-    os.environ["RAX_ALERTING_CREDENTIAL"] = credential
-    # PagerDuty's client would write a line for each attempt.
-    logging.getLogger("pagerduty").setLevel(logging.CRITICAL)
-    try:
-        from rax import alerting
-        from rax.errors import RaxError
-    except ImportError:
-        return "the package 'rax' is not installed here"
-    try:
-        alerting.deliver(action, **event, limit=seconds)
-    except RaxError as error:
-        return one_line(str(error))
-    except Exception as error:
-        return f"unexpected {type(error).__name__}"
-    return ""

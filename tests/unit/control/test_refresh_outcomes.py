@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.unit.refresh_report.report_testing import FAILURE, SUCCESS, fleet_report
+from tests.unit.control.report_testing import FAILURE, SUCCESS, fleet_report
 
 KILLED = {"SERVICE_RESULT": "signal", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
 TIMED_OUT = {"SERVICE_RESULT": "timeout", "EXIT_CODE": "killed", "EXIT_STATUS": "TERM"}

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from caspian_refresh_report.documents import ReportError, read_json
-from caspian_refresh_report.fleet_report import Report, parse_report
-from caspian_refresh_report.state import State
-from caspian_refresh_report.text import one_line, without_secrets
-
-MAX_NAMES_IN_A_PROBLEM = 5
-MAX_REASON_CHARACTERS = 120
+from caspian_control.documents import ReportError, read_json
+from caspian_control.fleet_report import Report, parse_report
+from caspian_control.refresh_state import State
+from caspian_control.service import service_problem, service_result, was_stopped
+from caspian_control.text import listed, without_secrets
 
 
 @dataclass(frozen=True)
@@ -56,37 +54,6 @@ def judge(path: Path, state: State, environment: Mapping[str, str]) -> Outcome:
     return Outcome(problems, False, report)
 
 
-def service_result(environment: Mapping[str, str]) -> str:
-    """Return what systemd calls the result of the service."""
-    return environment.get("SERVICE_RESULT") or "success"
-
-
-def was_stopped(environment: Mapping[str, str]) -> bool:
-    """Tell whether systemd itself may have stopped the run, which it calls either result."""
-    return (
-        service_result(environment) in ("success", "signal")
-        and environment.get("EXIT_CODE") == "killed"
-        and environment.get("EXIT_STATUS") == "TERM"
-    )
-
-
-def service_problem(environment: Mapping[str, str]) -> str:
-    """Put systemd's result into words, or nothing for success."""
-    result = service_result(environment)
-    status = one_line(environment.get("EXIT_STATUS", ""))
-    words = {
-        "success": "",
-        "timeout": "it was ended since it took too long",
-        "exit-code": f"ansible-playbook ended with {status or 'an error'}",
-        "signal": f"it was killed by {status or 'a signal'}",
-        "core-dump": f"it crashed by {status or 'a signal'}",
-        "oom-kill": "it was killed since memory ran out",
-        "resources": "systemd could not start it",
-        "start-limit-hit": "it was started too often",
-    }
-    return words.get(result, f"systemd calls its result {one_line(result)}")
-
-
 def report_problems(report: Report) -> Iterator[str]:
     """Yield what the report says that went wrong, hosts and sources by name."""
     if report.vault_error:
@@ -118,13 +85,3 @@ def report_problems(report: Report) -> Iterator[str]:
 def count(items: Mapping[str, str], noun: str) -> str:
     """Return 1 host, 2 hosts."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def listed(items: Mapping[str, str]) -> str:
-    """Name the first few with their reasons, shortly."""
-    named = [
-        f"{name} ({one_line(reason, MAX_REASON_CHARACTERS)})" if reason else name
-        for name, reason in sorted(items.items())
-    ][:MAX_NAMES_IN_A_PROBLEM]
-    more = len(items) - len(named)
-    return f"{', '.join(named)}{f' and {more} more' if more else ''}"

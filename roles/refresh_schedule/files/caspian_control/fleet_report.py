@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caspian_refresh_report.documents import Fields, ReportError
-from caspian_refresh_report.text import one_line
+from caspian_control.documents import Fields, ReportError
+from caspian_control.text import one_line
 
 HOST_STATES = ("delivered", "failed", "unreachable", "not_reached")
 SOURCE_STATES = ("current", "kept", "missing")

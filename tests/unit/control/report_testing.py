@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 SUCCESS = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+ROUTING_KEY = "0123456789abcdefROUTINGKEY456789"
 FAILURE = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
 
 
@@ -31,6 +32,15 @@ def day(run):
     return f"2026-11-{run:02}T08:00"
 
 
+def run_launcher(launcher, arguments, environment):
+    """Run the program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, launcher, *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")} | environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
 class Control:
     """The files of a control node, and its unit's runs."""
 
@@ -51,7 +61,7 @@ class Control:
     @property
     def arguments(self):
         return [
-            *("--report", str(self.report), "--state", str(self.state_file)),
+            *("refresh", "--report", str(self.report), "--state", str(self.state_file)),
             *("--metrics", str(self.metrics_file), "--source", "control1", *self.options),
         ]
 
@@ -80,7 +90,7 @@ class Control:
                 self.sent.append({"action": action, **event})
             return self.problem
 
-        self.monkeypatch.setattr(self.module.alerts, "send", send)
+        self.monkeypatch.setattr(self.module.refresh.pagerduty, "send", send)
         self.monkeypatch.setattr(self.module.time, "time", lambda: self.now)
         self.module.main(arguments=self.arguments)
 
@@ -91,13 +101,7 @@ class Control:
 
     def run_program(self, environment):
         """Run the program as systemd does, in a process of its own."""
-        return subprocess.run(
-            [sys.executable, self.launcher, *self.arguments],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")} | environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return run_launcher(self.launcher, self.arguments, environment)
 
     @property
     def state(self):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caspian_refresh_report.state import NONE, State
+from caspian_control.pagerduty import NONE
+from caspian_control.refresh_state import State
 
 # What they mean, in the order of the file, without the prefix caspian_credentials_. All are gauges.
 METRICS = {

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from caspian_refresh_report.text import one_line
+from caspian_control.text import one_line
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -63,6 +63,13 @@ def replace(path: Path, content: str, mode: int) -> None:
     temporary.rename(path)
 
 
+def timestamp(seconds: int) -> str:
+    """Return a time as the report writes it."""
+    if not seconds:
+        return "never"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class Fields:
     """A JSON object, read with types; its name is for messages."""
 
@@ -78,8 +85,15 @@ class Fields:
         if value is None and optional:
             return None
         if not isinstance(value, kind) or isinstance(value, bool):
-            article = {str: "a text", int: "a number", dict: "an object"}[kind]
+            article = {str: "a text", int: "a number", dict: "an object", list: "a list"}[kind]
             raise ReportError(f"{self.name}.{key} is not {article}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return a truth value."""
+        value = self.values.get(key)
+        if not isinstance(value, bool):
+            raise ReportError(f"{self.name}.{key} is not true or false")
         return value
 
     def text(self, key: str) -> str:

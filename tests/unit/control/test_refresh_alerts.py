@@ -9,10 +9,9 @@ import sys
 import pytest
 
 from tests.fakes.pagerduty import PagerDuty
-from tests.unit.refresh_report.report_testing import FAILURE, SUCCESS, fleet_report
+from tests.unit.control.report_testing import FAILURE, ROUTING_KEY, SUCCESS, fleet_report
 
 KILLED = {"SERVICE_RESULT": "signal", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
-ROUTING_KEY = "0123456789abcdefROUTINGKEY456789"
 
 
 # G: a good run, F: a failed one; PagerDuty takes what it gets, or is down (g, f).
@@ -67,7 +66,7 @@ def test_a_failure_to_send_is_said(control, capsys):
     control.run(None, KILLED)
     output, errors = capsys.readouterr()
     assert output == "the refresh failed (1 in a row): it was killed by KILL\n"
-    assert errors == "caspian_refresh_report: PagerDuty is down; the next run tries again\n"
+    assert errors == "caspian_control: PagerDuty is down; the next run tries again\n"
 
 
 def test_while_it_is_sent_the_state_says_that_nobody_knows(control):
@@ -179,7 +178,7 @@ def test_what_a_killed_run_left_does_not_stop_the_next(control):
 def test_wrong_arguments_are_said(control, capsys, options, message):
     control.options += options
     control.run()
-    said = f"caspian_refresh_report: arguments: {message}\n"
+    said = f"caspian_control: arguments: {message}\n"
     assert capsys.readouterr() == ("", said)
 
 
@@ -187,10 +186,10 @@ def test_an_error_of_ours_is_one_line_without_its_message(control, capsys, monke
     def broken(*_):
         raise ValueError("canary")
 
-    monkeypatch.setattr(program, "judge", broken)
+    monkeypatch.setattr(program.refresh, "judge", broken)
     control.run()
     errors = capsys.readouterr().err
-    assert errors.startswith("caspian_refresh_report: unexpected ValueError in line ")
+    assert errors.startswith("caspian_control: unexpected ValueError in line ")
     assert "canary" not in errors
     assert errors.count("\n") == 1
 
@@ -228,26 +227,6 @@ def test_a_lock_that_is_never_given_up_ends_the_run(control, capsys):
 # The real thing: a process, rax, TLS
 
 
-@pytest.fixture(scope="module")
-def server():
-    with PagerDuty({"routing_keys": [ROUTING_KEY]}) as fake:
-        yield fake
-
-
-@pytest.fixture
-def environment(server, tmp_path):
-    server.forget()
-    server.events.clear()
-    server.open.clear()
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    file = folder / "TEAM.json"
-    file.touch(0o600)
-    fields = {"user": "u", "host": "h", "description": "", "metadata": {}}
-    file.write_text(json.dumps(fields | {"pass": ROUTING_KEY, "url": server.url}))
-    return {"RAX_CREDENTIALS_DIR": str(folder), "SSL_CERT_FILE": str(server.ca_path)}
-
-
 def test_pagerduty_opens_and_closes_an_incident(control, server, environment):
     control.options = ["--alert", "TEAM"]
     control.write(fleet_report(1, problems={"A": "no such record"}))
@@ -281,7 +260,7 @@ def test_a_pagerduty_that_fails_changes_nothing_else(control, server, environmen
     run = control.run_program(environment | KILLED)
     assert run.returncode == 0
     assert run.stdout == "the refresh failed (1 in a row): it was killed by KILL\n"
-    assert run.stderr.startswith("caspian_refresh_report: PagerDuty did not take the trigger of ")
+    assert run.stderr.startswith("caspian_control: PagerDuty did not take the trigger of ")
     assert run.stderr.endswith("; the next run tries again\n")
     assert run.stderr.count("\n") == 1
     assert ROUTING_KEY not in run.stderr
@@ -332,4 +311,4 @@ def test_the_launcher_runs_isolated_as_in_the_unit_and_says_its_version(launcher
         [sys.executable, "-I", launcher, "--version"],
         capture_output=True, text=True, cwd="/", check=True,
     )  # fmt: skip
-    assert done.stdout.startswith("caspian_refresh_report ")
+    assert done.stdout.startswith("caspian_control ")
