@@ -43,7 +43,7 @@ class ActionModule(PipelinedAction):
             arguments["allow_empty"] = True
         result: dict[str, Any] = self._execute_module(
             module_name=MODULE,
-            module_args={**arguments, **mine, "by": fetched["by"]},
+            module_args={**arguments, **mine, "by": fetched["by"], "copy_of": fetched["copy_of"]},
             task_vars=task_vars,
         )
         # These are the module's arguments: what they hide is not left to callbacks to decide.

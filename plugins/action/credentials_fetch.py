@@ -23,7 +23,10 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     node_answers,
     node_facts,
     record_mapping,
+    vault_file,
 )
+
+_NOTHING = "The vault gave nothing, so no credential was changed on any node."
 
 
 class ActionModule(ActionBase):
@@ -48,6 +51,8 @@ class ActionModule(ActionBase):
                 "only": {"type": "raw", "default": []},
                 "vault": {"type": "str", "required": True},
                 "vault_mapping": {"type": "dict", "default": {}},
+                "vault_copy": {"type": "path", "default": ""},
+                "vault_memory": {"type": "path", "default": ""},
                 "secure_logging": {"type": "bool", "default": True},
             }
         )
@@ -67,9 +72,16 @@ class ActionModule(ActionBase):
         asked = credential_sources.for_places(wanted, places, only)
         names = list(dict.fromkeys(source["record"] for source in asked))
         result["started_at"] = _now()
+        copy_of = _copied_at(options["vault_copy"])
         records = self._ask(names, options, variables) if names else []
         fetched = credential_sources.resolve(records, wanted, only)
-        about = {"declared": len(sources), "by": f"{getpass.getuser()}@{os.uname().nodename}"}
+        if copy_of:
+            result["vault_copy_of"] = copy_of
+        about = {
+            "copy_of": copy_of,
+            "declared": len(sources),
+            "by": f"{getpass.getuser()}@{os.uname().nodename}",
+        }
         result["fetched"] = json.dumps({**fetched, **about})
         if fetched["warnings"]:
             result["records_warned_of"] = fetched["warnings"]
@@ -96,20 +108,28 @@ class ActionModule(ActionBase):
             return lookup.run(names, variables=variables, **{**more, **given})
 
         try:
-            if mapping:
-                return _mapped(ask, names, mapping)
-            return list(ask(names, missing="report"))
+            with vault_file.remembered(str(given.get("path") or ""), options["vault_memory"]):
+                if mapping:
+                    return _mapped(ask, names, mapping)
+                return list(ask(names, missing="report"))
         except record_mapping.MappingError as error:
             reason = f"credentials_vault_mapping: {error}"
+        except vault_file.VaultFileError as error:
+            reason = str(error)
         except AnsibleError as error:
             reason = error.message
         except Exception as error:
             # The words of someone else's code may quote anything.
             reason = f"{vault} failed with {type(error).__name__}."
-        raise AnsibleActionFail(
-            "The vault gave nothing, so no credential was changed on any node."
-            f" {node_answers.shown(reason)}"
-        ) from None
+        raise AnsibleActionFail(f"{_NOTHING} {node_answers.shown(reason)}") from None
+
+
+def _copied_at(path: str) -> str:
+    """Return when a copy was the same as the vault, or nothing for the vault itself."""
+    try:
+        return vault_file.copied_at(path) if path else ""
+    except vault_file.VaultFileError as error:
+        raise AnsibleActionFail(f"{_NOTHING} {node_answers.shown(error)}") from None
 
 
 def _mapped(ask: Any, names: list[str], mapping: Mapping[str, Any]) -> list[dict[str, Any]]:

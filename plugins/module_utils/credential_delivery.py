@@ -83,6 +83,8 @@ def check(params: dict[str, Any], desired: DesiredSet) -> None:
         for unit in params["notify"]
         if not _UNIT.fullmatch(unit)
     ]
+    if params["copy_of"] and not credential_status.is_time(params["copy_of"]):
+        problems.append("copy_of is not a time such as 2026-01-31T08:10:04Z")
     directory, link = locked_files.split_path(params["path"])
     store = f"{directory.rstrip('/')}/.{link}"
     if params["status"] and f"{params['status']}/".startswith((f"{params['path']}/", f"{store}/")):
@@ -106,6 +108,7 @@ def _first_plan(params: dict[str, Any], desired: DesiredSet) -> Plan:
         former={},
         now=now,
         written_at=lambda _name: now,
+        copy_of=params["copy_of"],
     )
     return plan
 
@@ -222,6 +225,7 @@ class Delivery:
                 former=self.status.former_entries() if self.status else {},
                 now=self.now,
                 written_at=written_at,
+                copy_of=self.params["copy_of"],
             )
         if not self.params["status"]:
             return

@@ -18,6 +18,8 @@ MAX_STATUS_BYTES = 64 * 2**20
 # With the header, a line has no more than every receiver of syslog takes (RFC 3164: 1,024 bytes).
 MAX_LINE_BYTES = 900
 
+# What an entry has where a copy of the vault has confirmed it, and not the vault itself.
+FROM_COPY = "from_copy"
 # What the status says of one source.
 Entry = dict[str, Any]
 
@@ -26,6 +28,11 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _UNKNOWN: Entry = {"state": None, "fingerprint": None, "changed_at": None, "last_good_at": None}
 _UNKNOWN["error"] = None
 _dumps = json.JSONEncoder(sort_keys=True).encode
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time as the status has it."""
+    return _TIME.fullmatch(text) is not None
 
 
 def timestamp(seconds: float) -> str:
@@ -75,8 +82,12 @@ def source_entries(
     former: Mapping[str, Entry],
     now: float,
     written_at: Callable[[str], float],
+    copy_of: str = "",
 ) -> dict[str, Entry]:
     """Return the entry of each source; `fingerprints` has those that have a file.
+
+    `copy_of` is when the copy of the vault that was asked was last known to be the same as the
+    vault; nothing where the vault itself was asked.
 
     What the former status does not know, or has another fingerprint of, was changed when its file
     was written: so a lost status, or a run that was killed before it wrote one, loses little.
@@ -86,20 +97,43 @@ def source_entries(
         old = former.get(name, _UNKNOWN)
         new: Entry = {"fingerprint": fingerprints.get(name), "error": problems.get(name)}
         if new["fingerprint"] is None:
-            new |= {"state": "missing", "changed_at": None, "last_good_at": old["last_good_at"]}
+            new |= {"state": "missing", "changed_at": None, **_confirmation(old)}
             new["error"] = new["error"] or old["error"] or "it has not been delivered"
         else:
             same = old["fingerprint"] == new["fingerprint"]
+            before = old if same else _UNKNOWN
+            new |= {"changed_at": before["changed_at"], **_confirmation(before)}
             for key in ("changed_at", "last_good_at"):
-                new[key] = (same and old[key]) or timestamp(written_at(name))
+                new[key] = new[key] or timestamp(written_at(name))
             if name in delivered:
-                new |= {"state": "current", "last_good_at": timestamp(now), "error": None}
+                new.pop(FROM_COPY, None)
+                new |= {"state": "current", "error": None}
+                new |= _confirmed(before, timestamp(now), copy_of)
             elif name in problems or old["state"] == "kept":
                 new |= {"state": "kept", "error": new["error"] or old["error"]}
             else:
                 new["state"] = "current"
         result[name] = new
     return result
+
+
+def _confirmation(entry: Entry) -> Entry:
+    """Return what an entry says of when the vault confirmed it, and whether a copy did."""
+    kept = {"last_good_at": entry["last_good_at"]}
+    return kept | {FROM_COPY: True} if entry.get(FROM_COPY) else kept
+
+
+def _confirmed(before: Entry, now: str, copy_of: str) -> Entry:
+    """Return the same of what has been delivered now.
+
+    A copy knows nothing newer than what the vault itself, or a newer copy, has confirmed already.
+    """
+    if not copy_of:
+        return {"last_good_at": now}
+    known = before["last_good_at"]
+    if known and copy_of < known <= now:
+        return _confirmation(before)
+    return {"last_good_at": min(copy_of, now), FROM_COPY: True}
 
 
 def summary(entries: Mapping[str, Entry]) -> dict[str, Any]:
@@ -145,6 +179,7 @@ def _is_entry(entry: object) -> bool:
         and _is(entry, "changed_at", _TIME)
         and _is(entry, "last_good_at", _TIME)
         and isinstance(entry.get("error", 0), str | None)
+        and entry.get(FROM_COPY, True) is True
     )
 
 

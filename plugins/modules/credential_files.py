@@ -76,6 +76,13 @@ options:
     description: What to call the vault in O(status) and in the log.
     type: str
     default: ''
+  copy_of:
+    description:
+      - Where it is a copy of the vault that gave O(credentials), when that was last known to be
+        the same as the vault, in UTC. O(status) has it as the time at which these were last good,
+        unless they have been confirmed since. Empty where the vault itself was asked.
+    type: str
+    default: ''
   by:
     description: Who runs this, for O(status) and the log.
     type: str
@@ -207,6 +214,7 @@ def main() -> None:
             "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "status": {"type": "str"},
             "vault": {"type": "str", "default": ""},
+            "copy_of": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
             "notify": {"type": "list", "elements": "str", "default": []},
             "allow_empty": {"type": "bool", "default": False},

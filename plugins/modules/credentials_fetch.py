@@ -36,6 +36,20 @@ options:
         once, and for each alone when that fails.
     type: dict
     default: {}
+  vault_copy:
+    description:
+      - Where the vault is a copy of one that people edit elsewhere, the file whose time of change
+        says when the two were last known to be the same. What is delivered counts as confirmed
+        then.
+    type: path
+    default: ''
+  vault_memory:
+    description:
+      - Where a file vault (option C(path) of the lookup) lies on a share, a file that remembers
+        which one was read last. A link in the vault's place is refused then, and so is a vault that
+        is older.
+    type: path
+    default: ''
   secure_logging:
     description: Hide the result, which holds the secrets.
     type: bool
@@ -71,6 +85,10 @@ records_warned_of:
   description: What is wrong with credentials that are delivered all the same, by their name.
   returned: when there is any
   type: dict
+vault_copy_of:
+  description: When the copy of the vault was last known to be the same as the vault, in UTC.
+  returned: when O(vault_copy) is given
+  type: str
 started_at:
   description: When the vault was asked, in UTC.
   returned: success

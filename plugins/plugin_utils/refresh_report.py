@@ -21,6 +21,7 @@ def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> di
         "started_at": None,
         "ended_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "vault": vault,
+        "vault_copy_of": None,
         "vault_error": None,
         "problems": {},
         "warnings": {},
@@ -30,6 +31,7 @@ def report(hosts: Mapping[str, Any], places: Iterable[str], *, vault: str) -> di
         fetched = _registered(hosts[host], "__credentials_fetched")
         delivered = _registered(hosts[host], "__credentials_delivered")
         result["started_at"] = result["started_at"] or fetched.get("started_at")
+        result["vault_copy_of"] = result["vault_copy_of"] or fetched.get("vault_copy_of")
         result["warnings"] |= fetched.get("records_warned_of") or {}
         if fetched.get("failed"):
             result["vault_error"] = _reason(fetched) or "it gave no reason"

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from airflow_dag_sync.errors import GitError
 from airflow_dag_sync.git import reason
-from caspian_control.refresh_alerts import details, summary
 from caspian_control.fleet_report import parse_report
+from caspian_control.refresh_alerts import details, summary
 from caspian_control.refresh_metrics import render_metrics
 from caspian_control.refresh_outcome import Outcome, report_problems
 from caspian_control.refresh_state import State

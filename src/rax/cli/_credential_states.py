@@ -67,8 +67,10 @@ class State(NamedTuple):
     state: str
     # What is wrong, in words: the reader's, or the vault's.
     problem: str
-    # Seconds since the vault last confirmed it.
+    # Seconds since the vault, or a copy of it, last confirmed it.
     age: float | None
+    # When that copy was last the same as the vault; nothing where it was the vault itself.
+    copy_of: str = ""
 
 
 def states(status: Status, names: Iterable[str] | None = None) -> list[State]:
@@ -93,7 +95,7 @@ def _state(name: str, source: dict[str, Any]) -> State:
     if error and not (state == "missing" and problem):
         state = next((kind for of, kind in _KINDS.items() if isinstance(error, of)), "unknown")
         problem = str(error)
-    return State(name, credential, error, state, problem, age(name))
+    return State(name, credential, error, state, problem, age(name), copy_of(name))
 
 
 def age(name: str) -> float | None:
@@ -102,3 +104,8 @@ def age(name: str) -> float | None:
         return credential_age(name)
     except RaxError:
         return None
+
+
+def copy_of(name: str) -> str:
+    """Return the time of the copy of the vault that confirmed a credential last, or nothing."""
+    return _freshness.copy_of(directory(), name)

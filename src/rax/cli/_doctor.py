@@ -3,6 +3,7 @@
 
 import contextlib
 import grp
+import math
 import os
 import pwd
 import stat
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from rax._layout import duration
 from rax.cli._account import current
-from rax.cli._credential_states import State, Status, age, read_status, states
+from rax.cli._credential_states import State, Status, age, copy_of, read_status, states
 from rax.credentials import _freshness, list_credentials
 from rax.credentials._files import directory
 from rax.errors import RaxError
@@ -56,8 +57,11 @@ def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
     :param names: of credentials; none is all that this node has or should have
     :raises RaxError: ``RAX_CREDENTIALS_MAX_AGE`` is not an age
     """
-    limit = _freshness.max_age_setting() or _DEFAULT_MAX_AGE_SECONDS
     status = read_status()
+    copied = max(map(copy_of, status.sources), default="")
+    # A copy of the vault is as old as whoever brings it there lets it be.
+    default = math.inf if copied else _DEFAULT_MAX_AGE_SECONDS
+    limit = _freshness.max_age_setting() or default
     findings = [*_directory_findings(directory())]
     try:
         known = {*list_credentials(), *status.sources}
@@ -68,7 +72,7 @@ def examine(names: Sequence[str]) -> tuple[list[str], list[Finding]]:
     # The ages of all of them, also of those that are not looked at.
     ages = [age(name) for name in status.sources]
     refreshed = min((seconds for seconds in ages if seconds is not None), default=None)
-    findings += _status_findings(status, refreshed, limit)
+    findings += _status_findings(status, refreshed, copied, limit)
     is_fresh = refreshed is not None and refreshed <= limit
     for state in states(status, looked):
         findings += _findings(state, status, limit if is_fresh else None)
@@ -216,9 +220,19 @@ def _why_denied(
 # The refresh
 
 
-def _status_findings(status: Status, refreshed: float | None, limit: float) -> Iterator[Finding]:
+def _status_findings(
+    status: Status, refreshed: float | None, copied: str, limit: float
+) -> Iterator[Finding]:
     if status.problem:
         yield Finding(str(status.path), status.problem, f"{_REFRESH}, which writes it", _STALE)
+    elif copied and refreshed is not None and refreshed > limit:
+        yield Finding(
+            str(status.path),
+            f"a credential was last confirmed {duration(refreshed)} ago, against a copy of the"
+            f" vault of {copied}, and {duration(limit)} are allowed",
+            "run playbooks/refresh_credentials.yml on the controller, which renews the copy",
+            _STALE,
+        )
     elif refreshed is not None and refreshed > limit:
         yield Finding(
             str(status.path),

@@ -35,8 +35,9 @@ def add_parser(commands: "Commands") -> None:
         "list",
         _list,
         "name, user and host of each credential, and how fresh it is",
-        "AGE is the time since the vault last confirmed it, STATE what the last refresh or the\n"
-        "file says:\n"
+        "AGE is the time since the vault last confirmed it; where the control node has a copy of\n"
+        "the vault, since that was last the same as the vault, and STATE says so. STATE is what\n"
+        "the last refresh or the file says:\n"
         "  current     as the vault has it\n"
         "  kept        the vault has no good record: the last good file stays\n"
         "  missing     there is no file\n"
@@ -59,7 +60,8 @@ def add_parser(commands: "Commands") -> None:
         _doctor,
         "explain all that is wrong with files, directory and freshness",
         "Stale is what the vault has not confirmed for longer than RAX_CREDENTIALS_MAX_AGE\n"
-        "(seconds, or 90m, 12h, 7d), or than a day where that is not set.\n"
+        "(seconds, or 90m, 12h, 7d), or than a day where that is not set; what a copy of the vault\n"
+        "has confirmed may then be of any age.\n"
         "Exit code: 0 nothing is wrong, 1 something is: it says what to do.",
     )
     _add_names(doctor, "NAME", "*", "of credentials; default: all, and the directory")
@@ -88,9 +90,15 @@ def _list(options: argparse.Namespace) -> int:
         if state.credential:
             fields = masked(state.credential)
             user, host = str(fields["user"]), str(fields["host"])
-        rows.append((state.name, user, host, duration(state.age), state.state))
+        rows.append((state.name, user, host, duration(state.age), _state_and_copy(state)))
     write_table(("name", "user", "host", "age", "state"), rows)
     return 0
+
+
+def _state_and_copy(state: "State") -> str:
+    if not state.copy_of:
+        return state.state
+    return f"{state.state}, confirmed against a copy of {state.copy_of}"
 
 
 def _as_json(state: "State") -> dict[str, Any]:
@@ -100,6 +108,7 @@ def _as_json(state: "State") -> dict[str, Any]:
         "user": fields.get("user"),
         "host": fields.get("host"),
         "age_seconds": None if state.age is None else round(state.age),
+        "copy_of": state.copy_of or None,
         "state": state.state,
         "problem": state.problem or None,
     }
@@ -123,7 +132,7 @@ def _show(options: argparse.Namespace) -> int:
     rows += [
         ("file", str(directory() / f"{state.name}.json")),
         ("age", duration(state.age)),
-        ("state", f"{state.state}: {state.problem}" if state.problem else state.state),
+        ("state", ": ".join(filter(None, [_state_and_copy(state), state.problem]))),
     ]
     write_table(("", ""), rows)
     return 0

@@ -34,6 +34,8 @@ class _Source(NamedTuple):
     good_at: float | None
     # Why the vault did not confirm it, or why that is not known.
     reason: str
+    # When the copy that confirmed it was last the same as the vault; nothing if the vault did.
+    copy_of: str = ""
 
 
 class Status(NamedTuple):
@@ -52,6 +54,14 @@ _warned: dict[tuple[Path, str, float | None], object] = {}
 def age(folder: Path, name: str) -> float | None:
     """Return the seconds since the vault last confirmed the credential, None when unknown."""
     return _age(_source(status_path(folder), name))
+
+
+def copy_of(folder: Path, name: str) -> str:
+    """Return the time of the copy of the vault that confirmed the credential last, or nothing.
+
+    Nothing is for one that the vault itself has confirmed, and one of which that is not known.
+    """
+    return _source(status_path(folder), name).copy_of
 
 
 def check(folder: Path, name: str, max_age: float | timedelta | None) -> None:
@@ -76,9 +86,13 @@ def check(folder: Path, name: str, max_age: float | timedelta | None) -> None:
         problem = f"when the vault last confirmed {name} is not known: {reason}"
     else:
         because = f" ({source.reason})" if source.reason else ""
+        by, look = "the vault", "look at the last run of refresh_credentials.yml"
+        if source.copy_of:
+            by = f"a copy of the vault of {source.copy_of}"
+            look = "run refresh_credentials.yml on the controller, which renews it"
         problem = (
-            f"the vault last confirmed {name} {span(math.ceil(seconds))} ago{because}, and "
-            f"{span(limit)} are allowed; look at the last run of refresh_credentials.yml"
+            f"{by} last confirmed {name} {span(math.ceil(seconds))} ago{because}, and "
+            f"{span(limit)} are allowed; {look}"
         )
     if policy == "raise":
         raise StaleCredentialError(problem)
@@ -122,9 +136,10 @@ def _source(path: Path, name: str) -> _Source:
     if not isinstance(good_at, str) or not _TIME.fullmatch(good_at):
         return _Source(None, f"{path} is damaged: last_good_at of {name} is not a time")
     try:
-        return _Source(datetime.fromisoformat(good_at).timestamp(), reason)
+        confirmed = datetime.fromisoformat(good_at).timestamp()
     except ValueError:
         return _Source(None, f"{path} is damaged: last_good_at of {name} is not a time")
+    return _Source(confirmed, reason, good_at if source.get("from_copy") is True else "")
 
 
 def read_status(path: Path) -> Status:

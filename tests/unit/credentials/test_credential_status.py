@@ -691,3 +691,67 @@ def test_no_core_dump(place):
     )
     # The kernel gives the memory of a process that must not be dumped to root.
     assert done.stdout == "(0, 0) 0\n0\n"
+
+
+NOON, COPIED = "2026-01-31T12:00:00Z", "2026-01-31T08:00:00Z"
+NOON_SECONDS = 1769860800.0
+
+
+# What the vault, or a copy of it from 8 o'clock, confirms at noon, by what was known.
+@pytest.mark.parametrize(
+    ("copy_of", "known", "confirmed"),
+    [
+        pytest.param("", None, (NOON, False), id="the vault"),
+        pytest.param("", (COPIED, True), (NOON, False), id="the vault, after a copy"),
+        pytest.param(COPIED, None, (COPIED, True), id="a copy, a new file"),
+        pytest.param(COPIED, ("2026-01-31T07:00:00Z", True), (COPIED, True), id="a newer copy"),
+        pytest.param(COPIED, ("2026-01-31T07:00:00Z", False), (COPIED, True), id="after the vault"),
+        pytest.param(
+            COPIED, ("2026-01-31T09:00:00Z", False), ("2026-01-31T09:00:00Z", False),
+            id="the vault has confirmed it since",
+        ),
+        pytest.param(
+            COPIED, ("2026-01-31T09:00:00Z", True), ("2026-01-31T09:00:00Z", True),
+            id="a newer copy has confirmed it",
+        ),
+        pytest.param(COPIED, ("2026-02-01T09:00:00Z", False), (COPIED, True), id="of the future"),
+        pytest.param("2026-02-01T09:00:00Z", None, (NOON, True), id="a copy of the future"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("same", [True, False], ids=["same", "another password"])
+def test_a_copy_confirms_what_it_knew_when_it_was_made(copy_of, known, confirmed, same):
+    former = {}
+    if known:
+        entry = {"state": "current", "fingerprint": "0" * 64, "changed_at": COPIED, "error": None}
+        former["A"] = entry | {"last_good_at": known[0]} | ({"from_copy": True} if known[1] else {})
+        if not same:
+            # What was confirmed is another password.
+            confirmed = (copy_of or NOON, bool(copy_of))
+    fingerprints = {"A": ("0" if same else "1") * 64}
+    entries = credential_status.source_entries(
+        ["A"], {}, [], fingerprints, former, NOON_SECONDS, lambda _: NOON_SECONDS, copy_of
+    )
+    assert (entries["A"]["last_good_at"], entries["A"].get("from_copy", False)) == confirmed
+    # The next run reads it, and one that asks for others leaves it.
+    read_again = credential_status.parse(credential_status.encode({"version": 1}, entries))
+    later = credential_status.source_entries(
+        [], {}, ["A"], fingerprints, read_again["sources"], 2 * NOON_SECONDS, lambda _: 0.0
+    )
+    assert later == entries
+
+
+@pytest.mark.parametrize("word", [False, "yes", 1, None])
+def test_a_damaged_mark_of_a_copy(word):
+    entry = {"state": "current", "fingerprint": None, "changed_at": None, "last_good_at": None}
+    sources = {"A": entry | {"error": None, "from_copy": word}}
+    assert credential_status.parse(json.dumps({"version": 1, "sources": sources}).encode()) is None
+
+
+def test_a_copy_in_the_status(path, deliver, long_ago):
+    long_ago()
+    deliver(credentials={"A": credential("new")}, keep=["B"], copy_of=LONG_AGO)
+    found = read(path)["sources"]
+    assert (found["A"]["last_good_at"], found["A"]["from_copy"]) == (LONG_AGO, True)
+    assert lately(found["A"]["changed_at"])
+    assert "from_copy" not in found["B"]
+    assert "copy_of is not a time such as" in deliver.fails(copy_of="2026-01-31 08:00")

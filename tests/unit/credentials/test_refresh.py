@@ -1,10 +1,12 @@
 """playbooks/refresh_credentials.yml from a vault to the files of several hosts."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -297,3 +299,48 @@ def test_a_vault_that_is_not_there(cluster):
     status, output = cluster.refresh(credentials_vault="caspian.airflow.kdxb")
     assert status == 2
     assert "credentials_vault is caspian.airflow.kdxb, and there is no lookup plugin" in output
+
+
+def test_a_copy_of_the_vault(delivered):
+    """What is delivered from it was confirmed when it was made, in the status and in the report."""
+    copied = time.time() - 3 * 86400
+    os.utime(delivered.vault / "records.json", (copied, copied))
+    report = delivered.place / "report.json"
+    status, output = delivered.refresh(
+        credentials_vault_copy=str(delivered.vault / "records.json"),
+        credentials_report_path=str(report),
+    )
+    assert status == 0, output
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(copied))
+    found = json.loads((delivered.place / "worker1" / "credentials.status.json").read_text())
+    assert {entry["last_good_at"] for entry in found["sources"].values()} == {moment}
+    assert all(entry["from_copy"] for entry in found["sources"].values())
+    assert json.loads(report.read_text())["vault_copy_of"] == moment
+
+
+def test_a_vault_on_a_share_that_goes_back_or_away_changes_nothing(delivered):
+    share = delivered.vault / "records.json"
+    settings = {
+        "credentials_vault_options": {"path": str(share)},
+        "credentials_vault_memory": str(delivered.place / "memory.json"),
+        "credentials_report_path": str(delivered.place / "report.json"),
+    }
+    delivered.store(A=record("new"), C=record("c"), **{"path/to/b": record("b")})
+    status, output = delivered.refresh(**settings)
+    assert status == 0, output
+    assert delivered.passwords("scheduler1") == {"A": "new", "B": "b"}
+    before = tree(delivered.place / "worker1")
+    # An old copy of the vault takes its place, as a restored backup does; then the share is away.
+    delivered.store(A=record("a"), C=record("c"), **{"path/to/b": record("b")})
+    os.utime(share, (1_000_000_000, 1_000_000_000))
+    for reason in (
+        f"{share} was changed at 2001-09-09T01:46:40Z, before",
+        f"{share}: No such file",
+    ):
+        status, output = delivered.refresh(**settings)
+        assert status == 2
+        assert f"no credential was changed on any node. {reason}" in output
+        report = json.loads((delivered.place / "report.json").read_text())
+        assert reason in report["vault_error"]
+        assert tree(delivered.place / "worker1") == before
+        share.unlink(missing_ok=True)

@@ -41,6 +41,7 @@ def test_report(delivered, outcome):
         "version": 1,
         "started_at": "2026-01-01T00:00:00Z",
         "vault": "caspian.airflow.kdbx",
+        "vault_copy_of": None,
         "vault_error": None,
         "problems": delivered.get("problems", {}),
         "warnings": {"B": "it has expired in the vault, at 2020-01-01T00:00:00Z"},

@@ -124,18 +124,42 @@ def test_list(folder, rax):
     ]
 
 
+def test_what_a_copy_of_the_vault_has_confirmed(folder, rax, monkeypatch):
+    """Its age is that of the copy, and all say so."""
+    copied = stamp(STALE_SECONDS)
+    write_status(folder, {NAME: source(age=STALE_SECONDS) | {"from_copy": True}, "E": source()})
+    said = f"current, confirmed against a copy of {copied}"
+    code, out, _ = rax("list")
+    assert code == 0
+    assert [line.split("  ")[-1].strip() for line in out.splitlines()[1:]] == ["missing", said]
+    assert "2 d 5 h" in out
+    assert f"{said}\n" in rax("show", NAME)[1]
+    found = {one["name"]: one for one in json.loads(rax("list", "--json")[1])}
+    assert found[NAME]["copy_of"] == copied
+    assert found[NAME]["age_seconds"] >= STALE_SECONDS
+    write_status(folder, {NAME: source(age=STALE_SECONDS) | {"from_copy": True}})
+    # A copy may be of any age, unless somebody says otherwise.
+    assert rax("doctor")[0] == 0
+    monkeypatch.setenv("RAX_CREDENTIALS_MAX_AGE", "1d")
+    code, out, _ = rax("doctor")
+    assert code == 1
+    assert f"2 d 5 h ago, against a copy of the vault of {copied}, and 1 d are allowed" in out
+    assert "run playbooks/refresh_credentials.yml on the controller, which renews the copy" in out
+
+
 def test_list_for_programs(folder, rax):
     write_status(folder, {NAME: source(age=60), "E": source("missing", None, "no host")})
     code, out, _ = rax("list", "--json")
     assert code == 0
     found = json.loads(out)
     assert found[0] == {
-        "name": "E", "user": None, "host": None, "age_seconds": None, "state": "missing",
-        "problem": "no host",
+        "name": "E", "user": None, "host": None, "age_seconds": None, "copy_of": None,
+        "state": "missing", "problem": "no host",
     }  # fmt: skip
     assert 60 <= found[1].pop("age_seconds") < 90
     assert found[1] == {
-        "name": NAME, "user": "etl", "host": "db.example.org", "state": "current", "problem": None,
+        "name": NAME, "user": "etl", "host": "db.example.org", "copy_of": None,
+        "state": "current", "problem": None,
     }  # fmt: skip
 
 
@@ -193,7 +217,7 @@ def test_show_for_programs(rax):
     assert found["pass"] == found["metadata"]["token"] == "***"
     assert found["metadata"]["port"] == 5432
     assert set(found) == {
-        "name", "user", "host", "age_seconds", "state", "problem",
+        "name", "user", "host", "age_seconds", "copy_of", "state", "problem",
         "pass", "url", "description", "metadata",
     }  # fmt: skip
 

@@ -284,3 +284,14 @@ def test_the_age_of_what_cannot_be_a_name():
 def test_a_credential_that_cannot_be_read_comes_before_its_age():
     with pytest.raises(CredentialNotFoundError):
         get_credentials("ANOTHER", max_age=60)
+
+
+def test_what_a_copy_of_the_vault_has_confirmed_is_as_old_as_the_copy(status):
+    status(ago=3 * HOUR, from_copy=True)
+    get_credentials(NAME, max_age=4 * HOUR)
+    with pytest.raises(StaleCredentialError) as error:
+        get_credentials(NAME, max_age=2 * HOUR)
+    assert "a copy of the vault of 20" in str(error.value)
+    assert str(error.value).endswith(
+        "run refresh_credentials.yml on the controller, which renews it"
+    )

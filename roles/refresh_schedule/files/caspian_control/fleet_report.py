@@ -35,6 +35,8 @@ class Report:
     ended: int
     vault: str
     vault_error: str
+    # When the copy of the vault that was asked was last the same as the vault; None: it was asked.
+    copy_of: int | None
     problems: Mapping[str, str]
     hosts: Mapping[str, Host]
 
@@ -54,6 +56,7 @@ def parse_report(document: Any) -> Report:
         ended=top.time("ended_at"),
         vault=top.text("vault"),
         vault_error=top.text("vault_error"),
+        copy_of=top.time("vault_copy_of", optional=True),
         problems={one_line(name): one_line(str(reason)) for name, reason in problems.items()},
         hosts={
             one_line(name): parse_host(Fields(host, f"report.hosts.{one_line(name)}"))

@@ -105,4 +105,6 @@ def print_outcome(outcome: Outcome, state: State, sent: str) -> None:
         text = f"the refresh failed ({state.failures} in a row): {'; '.join(outcome.problems)}"
     else:
         text = "the refresh was good"
+        if state.vault_copy_of:
+            text += f", {refresh_alerts.confirmed(state)}"
     sys.stdout.write(f"{one_line(text, MAX_LINE_CHARACTERS)}{f'; {sent}' if sent else ''}\n")

@@ -24,6 +24,13 @@ def summary(outcome: Outcome, state: State, source: str) -> str:
     return one_line(text, MAX_SUMMARY_CHARACTERS - len(ending)) + ending
 
 
+def confirmed(state: State) -> str:
+    """Say by what the nodes' credentials are confirmed."""
+    if state.vault_copy_of:
+        return f"against a copy of {timestamp(state.vault_copy_of)}"
+    return "against the vault itself"
+
+
 def details(outcome: Outcome, state: State, environment: Mapping[str, str]) -> dict[str, Any]:
     """Return what a person reads next."""
     report = outcome.report
@@ -44,6 +51,7 @@ def details(outcome: Outcome, state: State, environment: Mapping[str, str]) -> d
             if name in environment
         },
         "vault": report.vault if report else None,
+        "confirmed": confirmed(state),
         "hosts": first(undelivered),
         "sources": first(report.problems) if report else {},
         "effect": "Where nothing new was delivered, the last good files stay in place.",

@@ -18,6 +18,7 @@ METRICS = {
     "last_report_timestamp_seconds": "When a run last said what it did, for the metrics below.",
     "last_report_duration_seconds": "How long that run took.",
     "vault_up": "1 if the vault answered, else 0.",
+    "vault_copy_timestamp_seconds": "When the copy that was asked was last the same as the vault.",
     "unfetched_sources": "Sources that the vault could not give.",
     "host_delivered": "1 if the host got what it receives, else 0.",
     "host_last_delivered_timestamp_seconds": "When the host last did; 0 for never.",
@@ -39,6 +40,8 @@ def samples(state: State) -> Iterator[tuple[str, dict[str, str], int]]:
         if state.duration >= 0:
             yield "last_report_duration_seconds", {}, state.duration
         yield "vault_up", {}, int(state.vault_up)
+        if state.vault_copy_of:
+            yield "vault_copy_timestamp_seconds", {}, state.vault_copy_of
         # Without the vault nobody knows how many it could not give.
         if state.vault_up:
             yield "unfetched_sources", {}, state.problems

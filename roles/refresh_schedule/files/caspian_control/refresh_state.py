@@ -30,6 +30,7 @@ class State:
     dedup_key: str = ""
     unsent: bool = False
     vault_up: bool = False
+    vault_copy_of: int = 0
     problems: int = 0
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -44,7 +45,8 @@ class State:
         if fields.values.get("version") != 1:
             raise ReportError(f"{path} is not of this version")
         for name, default in vars(state).items():
-            value = fields.values.get(name)
+            # What an older version of this did not know yet.
+            value = fields.values.get(name, default if name == "vault_copy_of" else None)
             if type(value) is not type(default):
                 raise ReportError(f"{path}: {name} is not as it was written")
             setattr(state, name, value)
@@ -75,6 +77,7 @@ class State:
         self.last_report = report.ended
         self.duration = -1 if report.started is None else max(report.ended - report.started, 0)
         self.vault_up = not report.vault_error
+        self.vault_copy_of = report.copy_of or 0
         self.problems = len(report.problems)
         # A report without a vault may lack hosts; any other names all that there are.
         if self.vault_up:

@@ -8,12 +8,13 @@ from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):
-    def run(self, terms, variables=None, *, folder, missing):  # noqa: ARG002 - Ansible's signature
-        folder = Path(folder)
+    def run(self, terms, variables=None, *, folder=None, path=None, missing):  # noqa: ARG002 - Ansible's signature
+        path = Path(path or Path(folder) / "records.json")
+        folder = path.parent
         with (folder / "asked").open("a") as asked:
             asked.write(json.dumps(terms) + "\n")
         try:
-            records = json.loads((folder / "records.json").read_text())
+            records = json.loads(path.read_text())
         except FileNotFoundError:
             raise AnsibleError("vault.example.org does not answer") from None
         assert missing == "report"
