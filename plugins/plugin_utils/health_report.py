@@ -62,7 +62,7 @@ def report(
     reference: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return ``checked_at``, ``hosts`` (name → state, versions) and ``problems``.
+    """Return ``checked_at``, ``hosts`` (name → state, versions), ``cluster`` and ``problems``.
 
     names: what a host may be called, besides what it calls itself
     reference: the host whose versions the others should have
@@ -82,6 +82,8 @@ def report(
             }
             for host, answer in answers.items()
         },
+        # Whether what is not there is known not to be, such as a file that cannot be imported.
+        "cluster": {"state": "answered" if cluster.get("answer") else "unasked"},
         "problems": sorted(listed.values(), key=lambda problem: _order(problem, [*answers])),
     }
 

@@ -50,7 +50,8 @@ def test_a_sequence_of_looks(watch, looks, told):
         ("disk", 0), ("worker-paused", 0), ("credentials-stale", 0), ("maintenance", 0),
         ("unreachable", 5), ("inactive", 5), ("silent", 5), ("restarting", 5), ("import-error", 5),
         ("commit-blocked", 10), ("sync-server", 15), ("sync-lagging", 30), ("alerts-kept", 30),
-        ("refresh", 30), ("versions", 120), ("sync-pinned", 1440), ("of-another-release", 5),
+        ("refresh", 30), ("versions", 120), ("sync-pinned", 5), ("of-another-release", 5),
+        ("unanswered", 5), ("credentials-kept", 30),
     ],
 )  # fmt: skip
 def test_each_kind_is_given_its_time(watch, kind, minutes):
@@ -64,62 +65,73 @@ def test_what_has_one_cause_is_one_incident(watch):
     """Whatever the order in which the hosts notice it, and until the last of them is well."""
     looks = [AWAY[:1], AWAY[:1], AWAY, AWAY, AWAY]
     told = [watch.look(*found) for found in looks]
-    assert told == [[], [], [], ["t all/dag-sync/sync-server"], []]
+    assert told == [[], [], [], ["t all/sync-server"], []]
     # Those that noticed it later join the incident when their time has come.
     for _ in range(2):
         assert watch.look(*AWAY) == []
-    assert {one["incident"] for one in watch.state["sightings"]} == {"all/dag-sync/sync-server"}
+    assert {one["incident"] for one in watch.state["sightings"]} == {"all/sync-server"}
     assert watch.look(AWAY[1]) == watch.look(AWAY[1]) == watch.look() == []
-    assert watch.look() == ["r all/dag-sync/sync-server"]
+    assert watch.look() == ["r all/sync-server"]
     assert watch.state["incidents"] == {}
 
 
 def test_several_hosts_at_a_time_are_one_incident_and_later_ones_their_own(watch):
     both = [W1, W2]
     assert watch.look(*both) == []
-    assert watch.look(*both) == ["t all/worker/inactive"]
+    assert watch.look(*both) == [OPENED]
     summary = watch.sent[0]["summary"]
     assert summary.startswith("Airflow production: worker of 2 hosts (worker1, worker2): worker is")
     alone = problem("scheduler1", "scheduler")
     assert watch.look(*both, alone) == []
     assert watch.look(*both, alone) == ["t scheduler1/scheduler/inactive"]
     assert watch.look(W2, alone) == watch.look(W2, alone) == []
+    # One that is back in trouble while the incident is open belongs to it.
+    assert watch.look(*both, alone) == watch.look(*both, alone) == []
     assert watch.look(alone) == []
-    assert watch.look(alone) == ["r all/worker/inactive"]
+    assert watch.look(alone) == [RESOLVED]
 
 
-def test_two_problems_of_a_kind_are_one_incident_that_tells_both(watch):
-    errors = [problem("scheduler1", "dag-processor", "import-error", f"{n}.py: no") for n in "ab"]
-    watch.look(*errors)
-    assert watch.look(*errors) == ["t scheduler1/dag-processor/import-error"]
+def test_files_that_break_together_are_one_incident_and_later_ones_another(watch):
+    errors = [problem("cluster", f"dags/{n}.py", "import-error", f"no {n}") for n in "abc"]
+    watch.look(*errors[:2])
+    assert watch.look(*errors[:2]) == ["t cluster/dags/a.py/import-error"]
     (event,) = watch.sent
     assert event["summary"].startswith(
-        "Airflow production: dag-processor of scheduler1: a.py: no (and 1 more)."
+        "Airflow production: dags/a.py, dags/b.py of cluster: no a (and 1 more)."
     )
     assert event["severity"] == "warning"
-    assert event["details"]["problems"] == {"scheduler1": "a.py: no; b.py: no"}
+    details = event["details"]["problems"]
+    assert details == {"cluster: dags/a.py": "no a", "cluster: dags/b.py": "no b"}
+    assert watch.look(*errors) == []
+    assert watch.look(*errors) == ["t cluster/dags/c.py/import-error"]
     # One that is mended changes nothing, the last ends it.
-    assert watch.look(errors[0]) == watch.look() == []
-    assert watch.look() == ["r scheduler1/dag-processor/import-error"]
+    told = [watch.look(*errors[1:]), watch.look(errors[2]), watch.look(errors[2]), watch.look()]
+    assert told == [[], [], ["r cluster/dags/a.py/import-error"], []]
+    assert watch.look() == ["r cluster/dags/c.py/import-error"]
+
+
+def test_several_problems_of_one_place_are_told_together(watch):
+    watch.look(FULL, FULL | {"problem": "/home has 1 % left"})
+    assert "/var/log has 2 % left (and 1 more)." in watch.sent[0]["summary"]
 
 
 # Consequences
 
 
 def test_a_host_that_is_away_is_one_incident(watch):
-    gone = problem("worker1", "host", "unreachable", "no route to host")
+    gone = problem("worker1", "node", "unreachable", "no route to host")
     told = [watch.look(gone, problem("worker1", "worker", "silent")) for _ in range(3)]
-    assert told == [[], ["t worker1/host/unreachable"], []]
+    assert told == [[], ["t worker1/node/unreachable"], []]
 
 
 def test_what_a_host_had_is_not_over_because_it_is_away(watch):
     assert watch.look(FULL) == ["t worker1/disk/disk"]
-    gone = problem("worker1", "host", "unreachable")
+    gone = problem("worker1", "node", "unreachable")
     assert watch.look(gone) == []
-    assert watch.look(gone) == ["t worker1/host/unreachable"]
+    assert watch.look(gone) == ["t worker1/node/unreachable"]
     # It is back and as full as before; then that is put right.
     assert watch.look(FULL) == []
-    assert watch.look(FULL) == ["r worker1/host/unreachable"]
+    assert watch.look(FULL) == ["r worker1/node/unreachable"]
     assert watch.look() == []
     assert watch.look() == ["r worker1/disk/disk"]
 
@@ -131,7 +143,29 @@ def test_workers_are_silent_without_their_broker_which_is_the_incident(watch):
     assert told == [[], ["t scheduler1/broker/silent"], [], []]
     # When it answers again and they do not, that is theirs.
     assert watch.look(*silent) == []
-    assert watch.look(*silent) == ["r scheduler1/broker/silent", "t all/worker/silent"]
+    assert watch.look(*silent) == ["r scheduler1/broker/silent", "t worker1/worker/silent"]
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "unanswered", "unasked", "missing"])
+def test_a_host_that_says_nothing_has_not_mended_anything(watch, kind):
+    watch.look(FULL)
+    for _ in range(3):
+        watch.look(problem("worker1", "node", kind))
+    assert [event["action"] for event in watch.sent] == ["trigger", "trigger"]
+
+
+def test_without_a_scheduler_nobody_knows_whether_a_file_can_be_imported(watch):
+    broken = problem("cluster", "dags/a.py", "import-error")
+    watch.look(broken)
+    watch.look(broken)
+    watch.sees_cluster = False
+    silent = problem("scheduler1", "node", "unreachable")
+    assert watch.look(silent) == []
+    assert watch.look(silent) == ["t scheduler1/node/unreachable"]
+    assert watch.look(silent) == []
+    watch.sees_cluster = True
+    assert watch.look() == []
+    assert watch.look() == ["r cluster/dags/a.py/import-error", "r scheduler1/node/unreachable"]
 
 
 def test_a_host_that_is_no_longer_there_has_no_problem(watch):
@@ -163,19 +197,25 @@ def test_a_failed_refresh_is_the_refresh_s_own_incident(watch, control):
         (b'{"hosts"', FAILURE, "its report cannot be used: "),
         (b"\xff\xfe", FAILURE, "is not JSON: line 1"),
         (b"[" * 100_000, FAILURE, "is not JSON that can be read"),
-        ({"hosts": {}, "problems": [], "checked_at": "2026-01-01"}, FAILURE, "hosts names no host"),
-        ({"hosts": {"a": {}}, "problems": {}, "checked_at": "2026-01-01"}, FAILURE, "not a list"),
-        ({"hosts": {"a": {}}, "problems": [], "checked_at": "now"}, FAILURE, "not a time"),
-        ({"hosts": {"a": {}}, "problems": [], "checked_at": "2026-01-01"}, FAILURE, "ended with 2"),
-        ({"hosts": {"a": {}}, "problems": [], "checked_at": "2026-01-01"}, TIMED_OUT, "too long"),
-        ({"hosts": {"a": {}}, "problems": [1], "checked_at": "2026-01-01"}, FAILURE, "[0] is not"),
+        ({"hosts": {}}, FAILURE, "hosts names no host"),
+        ({"hosts": {"a": "answered"}}, FAILURE, "report.hosts.a is not an object"),
+        ({"hosts": {"a": {}}}, FAILURE, "report.hosts.a.state is not a text"),
+        ({"problems": {}}, FAILURE, "problems is not a list"),
+        ({"problems": [1]}, FAILURE, "problems[0] is not an object"),
+        ({"cluster": None}, FAILURE, "cluster is not an object"),
+        ({"checked_at": "now"}, FAILURE, "checked_at is not a time"),
+        ({}, FAILURE, "ansible-playbook ended with 2"),
+        ({}, TIMED_OUT, "it was ended since it took too long"),
     ],
 )  # fmt: skip
 def test_a_watch_that_fails_alerts_too(watch, report, systemd, reason):
-    assert watch.look(report=report, systemd=systemd) == []
-    if isinstance(report, dict) and report["checked_at"] == "2026-01-01":
-        report = report | {"checked_at": "2026-01-02"}
-    assert watch.look(report=report, systemd=systemd) == ["t control1/watch/watch-failed"]
+    told = []
+    for day in ("2026-01-01", "2026-01-02"):
+        changes = (
+            watch.report() | {"checked_at": day} | report if isinstance(report, dict) else report
+        )
+        told.append(watch.look(report=changes, systemd=systemd))
+    assert told == [[], ["t control1/watch/watch-failed"]]
     summary = watch.sent[0]["summary"]
     assert "watch of control1: nobody looks after the cluster: " in summary
     assert reason in summary

@@ -32,6 +32,8 @@ class Watch:
         self.sent = []
         # What PagerDuty is, as far as `look` goes: an answer for each key that has it, or for all.
         self.refused = {}
+        # Whether a scheduler has said how the cluster is.
+        self.sees_cluster = True
         self.problem = ""
 
     @property
@@ -41,11 +43,14 @@ class Watch:
             *("--refresh-state", str(self.refresh_file), "--source", "control1", *self.options),
         ]
 
-    def report(self, *problems, hosts=None):
+    def report(self, *problems):
         """Return what the playbook would report now."""
+        states = dict.fromkeys(self.hosts, "answered")
+        states |= {one["host"]: one["kind"] for one in problems if one["component"] == "node"}
         return {
             "checked_at": datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "hosts": {host: {} for host in hosts or self.hosts},
+            "hosts": {host: {"state": state} for host, state in states.items()},
+            "cluster": {"state": "answered" if self.sees_cluster else "unasked"},
             "problems": list(problems),
         }
 

@@ -60,6 +60,7 @@ def test_a_cluster_that_is_well():
             host: {"state": "answered", "versions": one["answer"]["versions"]}
             for host, one in well().items()
         },
+        "cluster": {"state": "answered"},
         "problems": [],
     }
 

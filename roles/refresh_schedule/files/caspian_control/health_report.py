@@ -13,6 +13,8 @@ from caspian_control.documents import Fields, ReportError
 from caspian_control.text import one_line
 
 MAX_KIND_CHARACTERS = 40
+# The state of a host, and of the cluster, that has said how it is.
+ANSWERED = "answered"
 # Whoever is root of a host may tell any number of problems, and each could wake somebody.
 MAX_PROBLEMS_OF_A_HOST = 20
 _KIND = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -32,13 +34,19 @@ class HealthReport:
 
     identity: str
     hosts: frozenset[str]
+    # The hosts that have not said how they are, and whether the cluster as a whole was asked.
+    unseen: frozenset[str]
+    sees_cluster: bool
     problems: dict[Where, list[str]]
 
 
 def parse_health(document: Any) -> HealthReport:
     """Return a report that has the form it must have; raise ReportError for another."""
     top = Fields(document, "report")
-    hosts = frozenset(one_line(name) for name in top.get("hosts", dict))
+    hosts = {
+        one_line(name): Fields(host, f"report.hosts.{one_line(name)}").get("state", str)
+        for name, host in top.get("hosts", dict).items()
+    }
     if not hosts:
         raise ReportError("report.hosts names no host")
     found: dict[Where, list[str]] = {}
@@ -48,7 +56,14 @@ def parse_health(document: Any) -> HealthReport:
         if problem not in sentences:
             sentences.append(problem)
     top.time("checked_at")
-    return HealthReport(one_line(top.get("checked_at", str)), hosts, bounded(found))
+    cluster = Fields(top.get("cluster", dict), "report.cluster").get("state", str)
+    return HealthReport(
+        identity=one_line(top.get("checked_at", str)),
+        hosts=frozenset(hosts),
+        unseen=frozenset(name for name, state in hosts.items() if state != ANSWERED),
+        sees_cluster=cluster == ANSWERED,
+        problems=bounded(found),
+    )
 
 
 def parse_problem(entry: Fields) -> tuple[Where, str]:

@@ -19,17 +19,18 @@ from caspian_control.watch_state import Sighting, State
 
 # One look without it may be one that came at the wrong moment: a crash loop is active now and then.
 MIN_LOOKS_GONE = 2
-# In the place of a host's name in a key. Ansible lets no host be called so.
-SEVERAL = "all"
+# The component of what is wrong with a host as a whole, and the kinds that make all else unknown.
+NODE = "node"
+AWAY = ("unreachable", "unanswered", "unasked", "missing")
 # While these are down, others do not answer, which goes without saying.
-SERVICES = ("broker", "metadata-db")
+SERVICES = ("broker", "metadatabase", "postgresql", "redis")
 DOWN = ("inactive", "silent")
 
 
 def note(
-    state: State, problems: Mapping[Where, list[str]], unseen: Collection[str], now: int
+    state: State, problems: Mapping[Where, list[str]], unknown: Collection[Where], now: int
 ) -> None:
-    """Note what a look has seen; `unseen` are the hosts that it could not see into."""
+    """Note what a look has seen; it could not see whether what is `unknown` is still there."""
     for where, sentences in problems.items():
         sighting = state.sightings.setdefault(where, Sighting(sentences, now))
         # A clock that was put back would make a problem wait for ever.
@@ -37,7 +38,7 @@ def note(
         sighting.problems, sighting.gone = sentences, 0
         sighting.looks += 1
     for where, sighting in list(state.sightings.items()):
-        if where not in problems and where.host not in unseen:
+        if where not in problems and where not in unknown:
             sighting.gone += 1
             if sighting.gone >= MIN_LOOKS_GONE:
                 del state.sightings[where]
@@ -48,7 +49,7 @@ def open_due(state: State, explained: Collection[str], now: int) -> None:
 
     `explained` are kinds of which somebody has been told otherwise.
     """
-    due: defaultdict[tuple[str, str], list[Where]] = defaultdict(list)
+    due: defaultdict[tuple[str, ...], list[Where]] = defaultdict(list)
     for where, sighting in state.sightings.items():
         allowed = patience(where.kind)
         if (
@@ -59,14 +60,21 @@ def open_due(state: State, explained: Collection[str], now: int) -> None:
             and where.kind not in explained
             and not is_consequence(where, state.sightings)
         ):
-            due[where.component, where.kind].append(where)
-    for (component, kind), places in due.items():
-        common = f"{SEVERAL}/{component}/{kind}"
-        is_common = patience(kind).is_shared or len(places) > 1 or common in state.incidents
+            due[_group(where)].append(where)
+    for group, places in due.items():
+        shared = "/".join(("all", *group))
+        key = shared if patience(places[0].kind).is_shared else "/".join(min(places))
         for where in places:
-            key = common if is_common else "/".join(where)
             state.sightings[where].incident = key
-            state.incidents.setdefault(key, NONE)
+        state.incidents.setdefault(key, NONE)
+
+
+def _group(where: Where) -> tuple[str, ...]:
+    """Return what problems that become due at one look have in common if they are one incident."""
+    allowed = patience(where.kind)
+    if allowed.is_shared or allowed.is_of_many:
+        return (where.kind,)
+    return (where.component, where.kind)
 
 
 def forget_untold(state: State) -> None:
@@ -78,15 +86,20 @@ def forget_untold(state: State) -> None:
 
 def is_consequence(where: Where, seen: Collection[Where]) -> bool:
     """Whether another problem that is there explains this one."""
-    if where.kind == "unreachable":
+    if where.component == NODE:
         return False
-    if any(other.kind == "unreachable" and other.host == where.host for other in seen):
+    if any(is_away(other) and other.host == where.host for other in seen):
         return True
     return (
         where.kind == "silent"
         and where.component not in SERVICES
         and any(other.component in SERVICES and other.kind in DOWN for other in seen)
     )
+
+
+def is_away(where: Where) -> bool:
+    """Whether a problem is that nobody knows how its host is."""
+    return where.component == NODE and where.kind in AWAY
 
 
 def members(state: State, key: str) -> dict[Where, Sighting]:

@@ -13,13 +13,16 @@ HOURS = 60 * MINUTES
 class Patience(NamedTuple):
     """What makes an incident of a problem.
 
-    It has been seen at so many looks, and the first was so many seconds ago. `is_shared` is whether
-    its cause is outside of the hosts that have it, so that all of them are one incident.
+    It has been seen at so many looks, and the first was so many seconds ago. What becomes due at
+    one look is one incident, if it is of the same component and kind, or of the same kind alone
+    where that `is_of_many`. Where a kind `is_shared`, its cause is outside of the hosts that have
+    it: what is noticed later belongs to the incident that is open.
     """
 
     looks: int
     seconds: int
     severity: str
+    is_of_many: bool = False
     is_shared: bool = False
 
 
@@ -28,8 +31,9 @@ SECOND_LOOK = Patience(2, 0, "error")
 AT_ONCE = Patience(1, 0, "error")
 
 PATIENCE = {
-    # A host or a component is away.
+    # A host or a component is away, or does not say how it is.
     "unreachable": SECOND_LOOK,
+    "unanswered": SECOND_LOOK,
     "inactive": SECOND_LOOK,
     "silent": SECOND_LOOK,
     "restarting": SECOND_LOOK,
@@ -37,12 +41,12 @@ PATIENCE = {
     "worker-paused": AT_ONCE,
     # It grows slowly, and its limit leaves time for one look, not for waiting.
     "disk": AT_ONCE,
-    # Each node fetches within a minute, so that a second look is a fix away from the push.
-    "import-error": Patience(2, 0, "warning"),
+    # Each node fetches within a minute. A helper that is broken breaks many files at once.
+    "import-error": Patience(2, 0, "warning", is_of_many=True),
     # The author sees it too, and the nodes stay on the last good commit; the ref is everybody's.
     "commit-blocked": Patience(2, 10 * MINUTES, "warning", is_shared=True),
-    # A rollback is meant. That nobody goes forward again the next day is not.
-    "sync-pinned": Patience(2, 24 * HOURS, "warning", is_shared=True),
+    # It is told when it has lasted for as long as a rollback may.
+    "sync-pinned": Patience(2, 0, "warning", is_shared=True),
     # A worker that fetches a big release, or repairs one, is behind for minutes.
     "sync-lagging": Patience(2, 30 * MINUTES, "warning"),
     # Servers are restarted, and the nodes go on with what they have.
@@ -51,6 +55,8 @@ PATIENCE = {
     "refresh": Patience(2, 30 * MINUTES, "error"),
     # It has lasted for as long as is allowed already, and the vault is everybody's.
     "credentials-stale": Patience(1, 0, "error", is_shared=True),
+    # A record that is being renamed in the vault is away for a while, and the last file serves.
+    "credentials-kept": Patience(2, 30 * MINUTES, "warning", is_shared=True),
     # PagerDuty is away for minutes now and then, and this could not be sent either.
     "alerts-kept": Patience(2, 30 * MINUTES, "warning"),
     # A deployment that goes from node to node makes them differ while it lasts.

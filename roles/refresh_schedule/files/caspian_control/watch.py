@@ -91,11 +91,13 @@ def look(
     itself = Where(settings.source, "watch", "watch-failed")
     if failure:
         problems[itself] = [f"nobody looks after the cluster: {failure}"]
-    unseen = {where.host for where in problems if where.kind == "unreachable"}
-    if report is None:
-        # Nothing of what was there is known to be gone, but that the watch itself failed.
-        unseen |= {where.host for where in state.sightings}
-    note(state, problems, unseen, now)
+    unknown = {
+        where
+        for where in state.sightings
+        # What the scheduler would have said of any host is not known to be gone either.
+        if report is None or not report.sees_cluster or where.host in report.unseen
+    }
+    note(state, problems, unknown - {itself}, now)
     open_due(state, explained_kinds(settings.refresh_state), now)
     forget_untold(state)
     state.last_run, state.last_run_success = now, not failure

@@ -17,23 +17,26 @@ from caspian_control.watch_state import Sighting
 
 
 def event(problems: Mapping[Where, Sighting], source: str) -> dict[str, Any]:
-    """Return the event of an incident with these problems, all of one component and kind."""
-    any_of_them = next(iter(problems))
+    """Return the event of an incident with these problems, all of one kind."""
+    kind = next(iter(problems)).kind
+    components = listed(dict.fromkeys(sorted({where.component for where in problems}), ""))
     hosts = sorted({where.host for where in problems})
     sentences = list(dict.fromkeys(one for found in problems.values() for one in found.problems))
     of = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({listed(dict.fromkeys(hosts, ''))})"
     more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
     ending = f'{more}. See "sudo rax status" there.'
-    text = f"Airflow {environment_name()}: {any_of_them.component} of {of}: {sentences[0]}"
+    text = f"Airflow {environment_name()}: {components} of {of}: {sentences[0]}"
     return {
         "summary": one_line(text, MAX_SUMMARY_CHARACTERS - len(ending)) + ending,
-        "severity": patience(any_of_them.kind).severity,
+        "severity": patience(kind).severity,
         "source": hosts[0] if len(hosts) == 1 else source,
         "details": {
-            "kind": any_of_them.kind,
-            "component": any_of_them.component,
+            "kind": kind,
             "problems": first(
-                {where.host: "; ".join(found.problems) for where, found in problems.items()}
+                {
+                    f"{where.host}: {where.component}": "; ".join(found.problems)
+                    for where, found in problems.items()
+                }
             ),
             "seen_since": timestamp(min(found.since for found in problems.values())),
             "seen_by": f"caspian-watch on {source}",
