@@ -60,8 +60,8 @@ def add_parser(commands: "Commands") -> None:
         _doctor,
         "explain all that is wrong with files, directory and freshness",
         "Stale is what the vault has not confirmed for longer than RAX_CREDENTIALS_MAX_AGE\n"
-        "(seconds, or 90m, 12h, 7d). Where that is not set, it is what was not confirmed for a day;\n"
-        "what a copy of the vault has confirmed may then be of any age.\n"
+        "(seconds, or 90m, 12h, 7d). Where that is not set, it is what was not confirmed for a\n"
+        "day; what a copy of the vault has confirmed may then be of any age.\n"
         "Exit code: 0 nothing is wrong, 1 something is: it says what to do.",
     )
     _add_names(doctor, "NAME", "*", "of credentials; default: all, and the directory")
