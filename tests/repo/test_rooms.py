@@ -20,7 +20,8 @@ NAMES = (
     *("dag_sync_home", "dag_sync_link", "dag_sync_metrics_directory"),
     # caspian-refresh
     *("__refresh_schedule_home", "__refresh_schedule_checkout_link"),
-    "__refresh_schedule_collections",
+    *("__refresh_schedule_collections", "__refresh_schedule_synced"),
+    "__refresh_schedule_vault_memory",
     *("refresh_schedule_metrics_directory", "refresh_schedule_credentials_directory"),
     # postgres
     *("__metadata_db_config_dir", "__metadata_db_data_dir"),
