@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from tests.unit.control.report_testing import ROUTING_KEY, fleet_report
-from tests.unit.control.watch_testing import FAILURE, SUCCESS, problem
+from tests.unit.control.report_testing import FAILURE, ROUTING_KEY, fleet_report
+from tests.unit.control.watch_testing import FOUND, SUCCESS, problem
 
 W1, W2 = problem("worker1"), problem("worker2")
 FULL = problem("worker1", "disk", "disk", "/var/log has 2 % left")
 AWAY = [problem(host, "dag-sync", "sync-server") for host in ("scheduler1", "worker1", "worker2")]
+CRASHED = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "4"}
 TIMED_OUT = {"SERVICE_RESULT": "timeout", "EXIT_CODE": "killed", "EXIT_STATUS": "TERM"}
 STOPPED = {"SERVICE_RESULT": "success", "EXIT_CODE": "killed", "EXIT_STATUS": "TERM"}
 OPENED, RESOLVED = "t worker1/worker/inactive", "r worker1/worker/inactive"
@@ -193,18 +194,19 @@ def test_a_failed_refresh_is_the_refresh_s_own_incident(watch, control):
 @pytest.mark.parametrize(
     ("report", "systemd", "reason"),
     [
-        (None, FAILURE, "ansible-playbook ended with 2; it left no report at "),
-        (b'{"hosts"', FAILURE, "its report cannot be used: "),
-        (b"\xff\xfe", FAILURE, "is not JSON: line 1"),
-        (b"[" * 100_000, FAILURE, "is not JSON that can be read"),
-        ({"hosts": {}}, FAILURE, "hosts names no host"),
-        ({"hosts": {"a": "answered"}}, FAILURE, "report.hosts.a is not an object"),
-        ({"hosts": {"a": {}}}, FAILURE, "report.hosts.a.state is not a text"),
-        ({"problems": {}}, FAILURE, "problems is not a list"),
-        ({"problems": [1]}, FAILURE, "problems[0] is not an object"),
-        ({"cluster": None}, FAILURE, "cluster is not an object"),
-        ({"checked_at": "now"}, FAILURE, "checked_at is not a time"),
-        ({}, FAILURE, "ansible-playbook ended with 2"),
+        (None, FOUND, "ansible-playbook ended with 2; it left no report at "),
+        (None, CRASHED, "ansible-playbook ended with 4; it left no report at "),
+        (b'{"hosts"', FOUND, "its report cannot be used: "),
+        (b"\xff\xfe", FOUND, "is not JSON: line 1"),
+        (b"[" * 100_000, FOUND, "is not JSON that can be read"),
+        ({"hosts": {}}, FOUND, "hosts names no host"),
+        ({"hosts": {"a": "answered"}}, FOUND, "report.hosts.a is not an object"),
+        ({"hosts": {"a": {}}}, FOUND, "report.hosts.a.state is not a text"),
+        ({"problems": {}}, FOUND, "problems is not a list"),
+        ({"problems": [1]}, FOUND, "problems[0] is not an object"),
+        ({"cluster": None}, FOUND, "cluster is not an object"),
+        ({"checked_at": "now"}, FOUND, "checked_at is not a time"),
+        ({}, FOUND, "ansible-playbook ended with 2"),
         ({}, TIMED_OUT, "it was ended since it took too long"),
     ],
 )  # fmt: skip
@@ -241,7 +243,7 @@ def test_while_it_sees_nothing_nothing_is_over(watch):
     watch.look(W1)
     watch.look(W1)
     for _ in range(3):
-        watch.look(report=None, systemd=FAILURE)
+        watch.look(report=None, systemd=FOUND)
     assert [event["action"] for event in watch.sent] == ["trigger", "trigger"]
     assert watch.look(W1) == []
     assert watch.look(W1) == ["r control1/watch/watch-failed"]
@@ -351,7 +353,7 @@ def test_pagerduty_opens_and_closes_an_incident(watch, server, environment):
     environment = environment | {"RAX_ENVIRONMENT": "production"}
     leaking = problem("h", "disk", "disk", f"it said {ROUTING_KEY}")
     watch.write(watch.report(leaking))
-    run = watch.run_program(environment | FAILURE)
+    run = watch.run_program(environment | FOUND)
     assert run.returncode == 0
     assert run.stderr == ""
     assert run.stdout == "looked at 4 hosts; problems: h disk disk; opened h/disk/disk\n"
@@ -372,7 +374,7 @@ def test_a_pagerduty_that_hangs_is_waited_for_once(watch, server, environment):
     watch.options = ["--alert", "TEAM", "--limit", "1"]
     server.faults = [{"kind": "hang"}]
     watch.write(watch.report(FULL, problem("worker2", "home", "disk")))
-    run = watch.run_program(environment | FAILURE)
+    run = watch.run_program(environment | FOUND)
     assert run.returncode == 0
     assert "trigger of worker1/disk/disk: PagerDuty did not take" in run.stderr
     assert "trigger of worker2/home/disk: there was no time left" in run.stderr
@@ -381,5 +383,5 @@ def test_a_pagerduty_that_hangs_is_waited_for_once(watch, server, environment):
     watch.options[-1] = "20"
     watch.now += 300
     watch.write(watch.report(FULL, problem("worker2", "home", "disk")))
-    watch.run_program(environment | FAILURE)
+    watch.run_program(environment | FOUND)
     assert len(server.open) == 2

@@ -3,8 +3,10 @@
 import json
 from datetime import UTC, datetime
 
-from tests.unit.control.report_testing import FAILURE, SUCCESS, run_launcher
+from tests.unit.control.report_testing import SUCCESS, run_launcher
 
+# What the unit takes for a success, too.
+FOUND = SUCCESS | {"EXIT_STATUS": "2"}
 EPOCH = 1793520000
 MINUTES = 60
 
@@ -67,7 +69,7 @@ class Watch:
         self.now += minutes * MINUTES
         self.write(self.report(*problems) if report is ... else report)
         if systemd is None:
-            systemd = FAILURE if problems or report is not ... else SUCCESS
+            systemd = FOUND if problems or report is not ... else SUCCESS
         for name in SUCCESS:
             self.monkeypatch.delenv(name, raising=False)
         for name, value in {"RAX_ENVIRONMENT": "production", **systemd}.items():

@@ -16,12 +16,14 @@ from caspian_control.documents import ReportError, read_json, replace
 from caspian_control.health_report import HealthReport, Where, parse_health
 from caspian_control.incidents import forget_untold, members, note, open_due
 from caspian_control.pagerduty import NONE, OPEN, UNSURE
-from caspian_control.service import service_problem, service_result, was_stopped
+from caspian_control.service import service_problem, was_stopped
 from caspian_control.text import MAX_LINE_CHARACTERS, complain, one_line, without_secrets
 from caspian_control.watch_state import State
 
 # Less than this is not worth a try.
 MIN_ALERT_SECONDS = 0.5
+# What ansible-playbook ends with where a task has failed.
+FOUND = "2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,9 +75,10 @@ def judge(
     if was_stopped(environment) and (state.last_run_success or not state.last_run):
         return None, None
     ended = service_problem(environment)
-    # The playbook ends with an error where it has found problems, which it then tells.
-    if report and report.problems and service_result(environment) == "exit-code":
-        ended = ""
+    # The playbook ends with 2 where it has found problems, which it then tells. The unit's result
+    # is a success then, so that the cluster's trouble is no failed unit of the control node.
+    if not ended and environment.get("EXIT_STATUS") == FOUND and not (report and report.problems):
+        ended = f"ansible-playbook ended with {FOUND}"
     return report, "; ".join(filter(None, [ended, problem]))
 
 
