@@ -43,11 +43,16 @@ def program_files(
     launcher: the file on the node that runs the version in use
     interpreter: what runs the launcher, with its options
     """
-    modules = {path.name: path.read_text(encoding="utf-8") for path in source.glob("*.py")}
+    modules = {
+        str(path.relative_to(source)): path.read_text(encoding="utf-8")
+        for path in source.rglob("*.py")
+    }
     content = json.dumps(modules, sort_keys=True).encode()
     folder = f"{library}/{hashlib.sha256(content).hexdigest()[:DIGEST_CHARACTERS]}"
     package = source.name
-    directories = (library, folder, f"{folder}/{package}")
+    inner = {str(parent) for name in modules for parent in [*Path(name).parents][:-1]}
+    packages = [f"{folder}/{package}", *(f"{folder}/{package}/{name}" for name in sorted(inner))]
+    directories = (library, folder, *packages)
     contents = {f"{folder}/{package}/{name}": modules[name] for name in sorted(modules)}
     if commit := commit_of(source):
         contents[f"{folder}/commit"] = f"{commit}\n"

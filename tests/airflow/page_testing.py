@@ -187,7 +187,7 @@ STAND_INS = {
     "bin/uv": '[ "$1" = pip ] && shift && exec pip "$@"',
     "bin/pytest": 'exec python -m pytest -p no:cacheprovider "$@"',
     "bin/airflow": 'exec python -m airflow "$@"',
-    "bin/rax": 'exec python -m rax.cli "$@"',
+    "bin/rax": 'exec python -m rax "$@"',
     "bin/ruff": 'exec {root}/.venv/bin/ruff "$@"',
     "sudo": 'set -a\n. {tools}/node\nexec "$@"',
     "airflow-env": 'exec "$@"',

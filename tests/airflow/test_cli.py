@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "rax.cli", *arguments],
+            [sys.executable, "-m", "rax", *arguments],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """How a program that is a package gets to a node."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -57,19 +58,23 @@ def test_what_is_no_program(tmp_path):
         program_files(str(tmp_path), "/lib", "/bin/hello", "python3")
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """Install the sync below a folder; return the launcher."""
-    for entry in program_files(
-        str(SYNC), f"{tmp_path}/lib", f"{tmp_path}/airflow-dag-sync", "/usr/bin/python3 -IS"
-    ):
+def install(source, folder):
+    """Install a package below a folder, as the module `files` does; return the launcher."""
+    launcher = folder / source.name
+    for entry in program_files(str(source), f"{folder}/lib", str(launcher), "/usr/bin/python3 -IS"):
         path = Path(entry["path"])
         if entry.get("state") == "directory":
             path.mkdir()
         else:
             path.write_text(entry["content"])
             path.chmod(int(entry["mode"], 8))
-    return tmp_path / "airflow-dag-sync"
+    return launcher
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Install the sync below a folder; return the launcher."""
+    return install(SYNC, tmp_path)
 
 
 def test_the_sync_says_its_commit(installed):
@@ -107,3 +112,13 @@ def test_the_launcher_is_the_same_with_and_without_a_repository(tmp_path):
     )
     assert [entry for entry in with_it if not entry["path"].endswith("/commit")] == without
     assert len(with_it) == len(without) + 1
+
+
+def test_the_library_runs_without_an_environment(tmp_path):
+    """It has packages in it, and a host without Airflow runs it with the system's Python alone."""
+    rax = install(ROOT / "src/rax", tmp_path)
+    done = subprocess.run([rax, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("rax ")
+    done = subprocess.run([rax, "status", "--json"], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "unexpected" not in json.dumps(json.loads(done.stdout)["problems"])

@@ -157,7 +157,7 @@ def test_an_encoding_that_lacks_a_character_is_no_error():
 def test_python_dash_m(monkeypatch):
     monkeypatch.chdir(SOURCE)
     done = subprocess.run(
-        [sys.executable, "-m", "rax.cli", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "rax", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"rax {rax.__version__}\n"
 
