@@ -47,7 +47,7 @@ EXAMPLES = r"""
   caspian.airflow.health_answer:
     argv: [/usr/local/bin/rax, status, --json]
     form: node
-    seconds: 45
+    seconds: 60
   register: __health_status
 """
 
