@@ -35,9 +35,9 @@ def test_what_is_broken_is_told_of_its_host_alone(cluster, ask):
     nodes["scheduler1"].check_output("systemctl stop airflow-triggerer")
     nodes["worker2"].check_output("systemctl stop airflow-worker")
     # It thaws by itself: nobody can log in to do it.
+    later = "systemd-run --quiet --timer-property=AccuracySec=1s --on-active"
     nodes["control1"].check_output(
-        f"systemd-run --quiet --on-active={SECONDS + 15} pkill -CONT sshd"
-        " && systemd-run --quiet --on-active=1 pkill -STOP sshd"
+        f"{later}={SECONDS + 15} pkill -CONT sshd && {later}=1 pkill -STOP sshd"
     )
     try:
         code, output, problems = ask(f"health_timeout={SECONDS}", f"health_host_seconds={SECONDS}")
@@ -46,13 +46,13 @@ def test_what_is_broken_is_told_of_its_host_alone(cluster, ask):
         nodes["scheduler1"].check_output("systemctl start airflow-triggerer")
         cluster.wait(lambda: nodes["control1"].run("true").rc == 0, 60, "control1 answers")
     assert code == 2
-    # worker1 has run its task meanwhile.
-    assert problems == {
-        ("control1", "node", "unanswered"),
+    # ssh gives up by itself where it makes a new connection. worker1 has run its task meanwhile.
+    frozen = {("control1", "node", kind) for kind in ("unanswered", "unreachable")}
+    assert len(problems & frozen) == 1
+    assert problems - frozen == {
         ("scheduler1", "triggerer", "inactive"),
         ("worker2", "worker", "inactive"),
     }
-    assert f"- node: no answer within {SECONDS} s [unanswered]" in output
     assert "airflow-worker.service is inactive (dead): `journalctl -u airflow-worker" in output
     assert "Traceback" not in output
 
