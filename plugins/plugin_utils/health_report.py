@@ -150,7 +150,7 @@ def _silent_jobs(
         for host in running(
             {host: {"answer": answer} for host, answer in told.items()}, told, component
         ):
-            called = {host, told[host]["node"], *names.get(host, ())} & {*ages}
+            called = {host, *told[host]["names"], *names.get(host, ())} & {*ages}
             if not called:
                 unknown.append(host)
                 continue

@@ -147,7 +147,7 @@ def node_status(printed: Any) -> dict[str, Any]:
 
     problems: a list of component, kind and problem
     versions: of airflow, python and so on, and the release; None is what it does not have
-    node: what it calls itself
+    names: what it calls itself
     running: its active components
     pinned: whether it stays on its release
     """
@@ -164,12 +164,12 @@ def node_status(printed: Any) -> dict[str, Any]:
         if unit.get("state") == "active":
             component = name(unit.get("unit"), "a service's unit").removesuffix(".service")
             running.append(component.removeprefix("airflow-"))
-    node = _optional(environment, "node", name, "environment")
+    names = [_optional(environment, key, name, "environment") for key in ("node", "address")]
     pinned = _optional(release, "pinned", sha, "release") is not None
     return {
         "problems": problems,
         "versions": versions,
-        "node": node,
+        "names": [each for each in names if each],
         "running": running,
         "pinned": pinned,
     }

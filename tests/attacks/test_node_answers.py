@@ -206,7 +206,7 @@ def test_odd_health_answers(place, odd):
 def test_good_health_answers():
     found = node_answers.node_status(json.dumps(HEALTH))
     assert found["problems"] == [{key: WRONG[key] for key in ("component", "kind", "problem")}]
-    assert (found["running"], found["node"], found["pinned"]) == (["worker"], "w1", False)
+    assert (found["running"], found["names"], found["pinned"]) == (["worker"], ["w1"], False)
     assert found["versions"]["release"] == SHA
     found = node_answers.cluster_status(json.dumps(HEALTH))
     assert found == {"problems": [WRONG], "jobs": HEALTH["jobs"]}

@@ -16,8 +16,13 @@ JOBS = [{"type": kind, "hostname": "s1", "age_seconds": 3} for kind in health_re
 
 
 def answer(problems=(), running=("worker",), node=None, pinned=False, **versions):
-    told = {"problems": [*problems], "versions": VERSIONS | versions, "node": node,
-            "running": [*running], "pinned": pinned}  # fmt: skip
+    told = {
+        "problems": [*problems],
+        "versions": VERSIONS | versions,
+        "names": [node] if node else [],
+        "running": [*running],
+        "pinned": pinned,
+    }
     return {"answer": told, "kind": "", "problem": ""}
 
 

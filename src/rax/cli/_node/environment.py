@@ -32,6 +32,7 @@ def environment() -> Part:
     found = {
         "name": os.environ.get("RAX_ENVIRONMENT") or None,
         "node": os.uname().nodename,
+        "address": os.environ.get("RAX_ADDRESS") or None,
         "python_environment": deployed,
         "airflow": airflow,
         "rax": __version__,

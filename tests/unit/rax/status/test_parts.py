@@ -163,6 +163,7 @@ def test_the_environment(machine, status, lines, monkeypatch):
     current.symlink_to("environments/3f2a")
     monkeypatch.setattr(environment, "ENVIRONMENT", current)
     monkeypatch.setenv("RAX_ENVIRONMENT", "production")
+    monkeypatch.setenv("RAX_ADDRESS", "10.0.0.1")
     monkeypatch.setattr("importlib.metadata.version", lambda _: "3.3.2")
     code, found = status()
     assert code == 0
@@ -171,6 +172,7 @@ def test_the_environment(machine, status, lines, monkeypatch):
     assert described == {
         "name": "production", "python_environment": "3f2a", "airflow": "3.3.2",
         "rax": cli.__version__, "node": found["host"], "sync": None,
+        "address": "10.0.0.1",
     }  # fmt: skip
     first, second = lines()[0]["environment"]
     assert first.startswith(f"production, Airflow 3.3.2, rax {cli.__version__}, Python 3.")
