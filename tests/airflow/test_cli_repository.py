@@ -112,7 +112,7 @@ def run(repository, *arguments):
     """Run it as an author does, in the repository."""
     ran = repository.with_name("ran")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "rax.cli", "repository", "check", *arguments],
+        [sys.executable, "-P", "-m", "rax", "repository", "check", *arguments],
         cwd=repository,
         capture_output=True,
         text=True,
