@@ -108,7 +108,7 @@ def test_list(folder, rax):
     write_status(
         folder,
         {NAME: source(age=3700), "B": source("kept", 90000, "no such record"),
-         "E": source("missing", None, "its record lacks a host"), "F": source()},
+         "E": source("missing", None, "its record lacks a host"), "F": source(age=3700)},
     )  # fmt: skip
     code, out, err = rax("list")
     assert (code, err) == (0, "")
@@ -120,7 +120,7 @@ def test_list(folder, rax):
         ["D", "-", "-", "-", "insecure"],
         ["E", "-", "-", "-", "missing"],
         [NAME, "etl", "db.example.org", "1 h 1 min", "current"],
-        ["F", "-", "-", "1 min", "missing"],
+        ["F", "-", "-", "1 h 1 min", "missing"],
     ]
 
 
