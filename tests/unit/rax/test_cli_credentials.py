@@ -126,8 +126,9 @@ def test_list(folder, rax):
 
 def test_what_a_copy_of_the_vault_has_confirmed(folder, rax, monkeypatch):
     """Its age is that of the copy, and all say so."""
-    copied = stamp(STALE_SECONDS)
-    write_status(folder, {NAME: source(age=STALE_SECONDS) | {"from_copy": True}, "E": source()})
+    of_copy = source(age=STALE_SECONDS) | {"from_copy": True}
+    copied = of_copy["last_good_at"]
+    write_status(folder, {NAME: of_copy, "E": source()})
     said = f"current, confirmed against a copy of {copied}"
     code, out, _ = rax("list")
     assert code == 0
@@ -137,7 +138,7 @@ def test_what_a_copy_of_the_vault_has_confirmed(folder, rax, monkeypatch):
     found = {one["name"]: one for one in json.loads(rax("list", "--json")[1])}
     assert found[NAME]["copy_of"] == copied
     assert found[NAME]["age_seconds"] >= STALE_SECONDS
-    write_status(folder, {NAME: source(age=STALE_SECONDS) | {"from_copy": True}})
+    write_status(folder, {NAME: of_copy})
     # A copy may be of any age, unless somebody says otherwise.
     assert rax("doctor")[0] == 0
     monkeypatch.setenv("RAX_CREDENTIALS_MAX_AGE", "1d")
