@@ -182,8 +182,8 @@ class Cluster:
         return f"[{address}]" if ":" in address else address
 
     def name_at(self, host):
-        """Return the name of the node that Airflow files under this host."""
-        (name,) = (name for name in NODES if self.url_host(name) == host)
+        """Return the name of the node that Airflow files under this host, a name or an address."""
+        (name,) = (name for name in NODES if host in (name, self.url_host(name)))
         return name
 
 

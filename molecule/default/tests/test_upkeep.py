@@ -44,7 +44,8 @@ def test_old_runs_go_and_the_newest_stays(cluster, scheduler1):
     assert sql(scheduler1, left) == "aged-1"
     tasks = "SELECT DISTINCT run_id FROM task_instance WHERE dag_id = 'caspian_health'"
     assert sql(scheduler1, tasks) == "aged-1"
-    assert sql(scheduler1, "SELECT count(*) FROM celery_taskmeta", "airflow_results") == "0"
+    old = "SELECT count(*) FROM celery_taskmeta WHERE date_done < now() - interval '1 day'"
+    assert sql(scheduler1, old, "airflow_results") == "0"
 
 
 def test_a_worker_cleans_its_logs_alone_without_a_secret(worker):

@@ -105,24 +105,29 @@ def _remove_runs(before: datetime) -> None:
     from airflow import settings
     from airflow.models.dagrun import DagRun
     from airflow.utils.state import State
-    from sqlalchemy import and_, delete, exists, func, select
-    from sqlalchemy.orm import aliased
+    from sqlalchemy import and_, delete, func, select
 
-    def due(run: Any) -> Any:
-        return func.coalesce(run.logical_date, run.run_after)
+    due = func.coalesce(DagRun.logical_date, DagRun.run_after)
 
-    newer = aliased(DagRun)
+    newest = (
+        select(DagRun.dag_id, DagRun.run_type, func.max(due).label("due"))
+        .group_by(DagRun.dag_id, DagRun.run_type)
+        .subquery()
+    )
     ended = and_(
         DagRun.state.in_(State.finished_dr_states),
         func.coalesce(DagRun.end_date, DagRun.start_date, DagRun.run_after) < before,
     )
-    is_succeeded = exists().where(
-        newer.dag_id == DagRun.dag_id,
-        newer.run_type == DagRun.run_type,
-        due(newer) > due(DagRun),
+    old = (
+        select(DagRun.id)
+        .join(
+            newest,
+            and_(newest.c.dag_id == DagRun.dag_id, newest.c.run_type == DagRun.run_type),
+        )
+        .where(ended, due < newest.c.due)
     )
     with settings.Session() as session:
-        found = session.scalars(select(DagRun.id).where(ended, is_succeeded)).all()
+        found = session.scalars(old).all()
         session.commit()
         for batch in _batches(found, RUNS_PER_BATCH):
             # One that a person has begun again meanwhile has not ended any longer.
@@ -141,21 +146,26 @@ def _remove_versions(before: datetime) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskinstancehistory import TaskInstanceHistory
-    from sqlalchemy import and_, delete, exists, select
-    from sqlalchemy.orm import aliased
+    from sqlalchemy import delete, exists, func, select
 
-    newer = aliased(DagVersion)
-    unused = and_(
-        DagVersion.created_at < before,
-        exists().where(
-            newer.dag_id == DagVersion.dag_id, newer.version_number > DagVersion.version_number
-        ),
-        ~exists().where(TaskInstance.dag_version_id == DagVersion.id),
-        ~exists().where(TaskInstanceHistory.dag_version_id == DagVersion.id),
-        ~exists().where(DagRun.created_dag_version_id == DagVersion.id),
+    newest = (
+        select(DagVersion.dag_id, func.max(DagVersion.version_number).label("number"))
+        .group_by(DagVersion.dag_id)
+        .subquery()
+    )
+    unused = (
+        select(DagVersion.id)
+        .join(newest, newest.c.dag_id == DagVersion.dag_id)
+        .where(
+            DagVersion.created_at < before,
+            DagVersion.version_number < newest.c.number,
+            ~exists().where(TaskInstance.dag_version_id == DagVersion.id),
+            ~exists().where(TaskInstanceHistory.dag_version_id == DagVersion.id),
+            ~exists().where(DagRun.created_dag_version_id == DagVersion.id),
+        )
     )
     with settings.Session() as session:
-        found = session.scalars(select(DagVersion.id).where(unused)).all()
+        found = session.scalars(unused).all()
         session.commit()
         for batch in _batches(found, VERSIONS_PER_BATCH):
             session.execute(
