@@ -58,10 +58,27 @@ def load(text: str, *, as_written: bool = False) -> Any:
         raise ValueError("not YAML that can be read") from None
 
 
+def _constructors(types: dict[Kind, Any]) -> dict[Any, Any]:
+    """Return what makes values of nodes: what is not in it, is refused."""
+    words = {
+        kind: lambda _loader, node, make=make: make(node.value) for kind, make in types.items()
+    }
+    return words | {
+        "tag:yaml.org,2002:seq": yaml.SafeLoader.construct_yaml_seq,
+        "tag:yaml.org,2002:map": yaml.SafeLoader.construct_yaml_map,
+        None: yaml.SafeLoader.construct_undefined,
+    }
+
+
+_TEXTS: dict[Kind, Any] = {**dict.fromkeys(Kind, str), Kind.NULL: lambda _: None}
+del _TEXTS[Kind.MERGE]
+_VALUES = _TEXTS | {Kind.BOOL: lambda word: word == "true", Kind.INT: int, Kind.FLOAT: float}
+
+
 class _Loader(yaml.SafeLoader):
     """A safe loader without tags."""
 
-    yaml_constructors = {}  # noqa: RUF012 - PyYAML's own way
+    yaml_constructors = _constructors(_VALUES)
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         """Say what a node without a tag is; `implicit` says whether a scalar has no quotes."""
@@ -81,19 +98,4 @@ class _Loader(yaml.SafeLoader):
 class _AsWrittenLoader(_Loader):
     """A loader of texts and nothing."""
 
-
-_TYPES: dict[Kind, Any] = {
-    Kind.NULL: lambda _: None,
-    Kind.BOOL: lambda word: word == "true",
-    Kind.INT: int,
-    Kind.FLOAT: float,
-    Kind.TEXT: str,
-}
-for _kind, _type in _TYPES.items():
-    _Loader.add_constructor(_kind, lambda _loader, node, _type=_type: _type(node.value))
-    _text = _type if _kind is Kind.NULL else str
-    _AsWrittenLoader.add_constructor(_kind, lambda _loader, node, _type=_text: _type(node.value))
-for _loader in (_Loader, _AsWrittenLoader):
-    _loader.add_constructor("tag:yaml.org,2002:seq", yaml.SafeLoader.construct_yaml_seq)
-    _loader.add_constructor("tag:yaml.org,2002:map", yaml.SafeLoader.construct_yaml_map)
-    _loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
+    yaml_constructors = _constructors(_TEXTS)
