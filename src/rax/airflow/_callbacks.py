@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow calls when tasks and runs end: it leaves notes, and opens and closes incidents."""
+"""What Airflow calls when tasks and runs end: it leaves notes, and opens and closes incidents.
+
+Where a task's own process cannot do so, since it was killed or its worker is lost, the DAG
+processor calls. Of a task it says nothing there: the summary tells of it, or, where that cannot
+run, ``run_failed`` does. So each failure is told of once.
+"""
 
 import contextlib
 import dataclasses
@@ -7,13 +12,15 @@ import datetime
 import logging
 from typing import Any
 
+from rax.airflow import _dag_processor
 from rax.airflow._outcomes import (
     NOTE,
+    failures_of,
     is_summary,
-    last_try_noted,
     map_index,
     of_run,
     run_url,
+    unreported,
 )
 from rax.airflow._releases import release, release_url
 from rax.workflow import _alerts
@@ -37,23 +44,33 @@ def note_failure(context: Any) -> None:
 
 def check_failed(context: Any) -> None:
     """Open the incident and note that it is open: ``on_failure_callback`` of a check."""
+    if _is_left_to_the_summary(context):
+        return
     ti, why = context["ti"], reason(context.get("exception"))
     check = name_of(ti.task_id, map_index(ti))
+    commit = release(getattr(context["task"], "dag", None))
     log.error("The check %s failed: %s", check, why)
     details = {
         "environment": _alerts.environment(),
         "run_id": ti.run_id,
         "run": run_url(ti.dag_id, ti.run_id),
-        "release": release(getattr(context["task"], "dag", None)),
-        "release_url": release_url(release(getattr(context["task"], "dag", None))),
+        "release": commit,
+        "release_url": release_url(commit),
         "check": check,
         "reason": why,
     }
-    alerted = _alerts.check_failed(ti.dag_id, check, why, details)
-    _note(context, reason=why, alerted=alerted)
+    state = _alerts.check_failed(ti.dag_id, check, why, details)
+    _note(context, reason=why, alerted=state in ("sent", "spooled"))
+
+
+def _is_left_to_the_summary(context: Any) -> bool:
+    dag = getattr(context.get("task"), "dag", None)
+    return _dag_processor.is_caller() and any(map(is_summary, getattr(dag, "tasks", ())))
 
 
 def _note(context: Any, **fields: Any) -> None:
+    if _dag_processor.is_caller():
+        return
     ti = context["ti"]
     start = getattr(ti, "start_date", None)
     note = {
@@ -63,23 +80,25 @@ def _note(context: Any, **fields: Any) -> None:
         "end": datetime.datetime.now(datetime.UTC).isoformat(),
         **fields,
     }
-    # Where a worker was lost, this runs in the DAG processor, which cannot push an XCom.
+    # The API server may be away.
     with contextlib.suppress(Exception):
         ti.xcom_push(NOTE, note)
 
 
 def summary_succeeded(context: Any) -> None:
-    """Close the incident, unless there was nothing to do."""
+    """Close the incident, unless there was nothing to do, or the run was failed meanwhile."""
     found = context["task"]._found
-    if found is None or found.state == "success":
+    if (found is None or found.state == "success") and not _is_run_failed(context["ti"]):
         _alerts.run_succeeded(context["ti"].dag_id)
 
 
 def summary_failed(context: Any) -> None:
-    """Open the incident, or add to it, unless the failed checks have done so already."""
+    """Open the incident, or add to it, unless that is done already or is left to the run."""
+    if _is_left_to_the_summary(context) or _is_run_failed(context["ti"]):
+        return
     ti, found = context["ti"], getattr(context["task"], "_found", None)
     if found is None or found.state != "failed":
-        # The task was killed, or Airflow cannot store what its function returned.
+        # Its code was never reached, or Airflow cannot store what its function returned.
         why = f"{ti.task_id}: {reason(context.get('exception'))}"
         found = found or of_run(ti.dag_id, ti.run_id, context["task"].dag)
         found = dataclasses.replace(found, problem=why)
@@ -87,22 +106,42 @@ def summary_failed(context: Any) -> None:
     failures = [task for task in found.failures if task.state != "upstream_failed"]
     if failures and all(task.alerted for task in failures):
         log.info("The failed check has opened the incident already")
-    else:
-        _alerts.run_failed(found)
+    elif _alerts.run_failed(found) == "lost":
+        # Without a note, the run's own callback tries again on the scheduler's node.
+        return
     _note(context)
+
+
+def _is_run_failed(ti: Any) -> bool:
+    """Return whether the run has failed before its summary has: by its time-out, or by hand."""
+    try:
+        return bool(ti.get_dagrun_state(ti.dag_id, ti.run_id) == "failed")
+    except Exception:
+        # Without an answer: one alert too many is better than none.
+        log.info("The state of the run cannot be got", exc_info=True)
+        return False
 
 
 def run_failed(context: Any) -> None:
     """Open the incident where the summary could not: ``on_failure_callback`` of the DAG."""
-    reasons = {
-        "timed_out": "the run took longer than its dagrun_timeout, and its summary was skipped",
-        "all_tasks_deadlocked": "the run is stuck: none of its tasks can run, its summary neither",
-    }
-    why = reasons.get(context.get("reason", ""), "")
-    ti = context.get("ti")
-    # Nobody calls the summary's own callback when its process is killed, as for want of memory.
-    if not why and ti is not None and is_summary(context["task"]) and not last_try_noted(ti):
-        why = f"{ti.task_id}: was killed, or could not start"
+    dag, run_id, ti = context["dag"], context["run_id"], context.get("ti")
+    why = _why_ended(dag, ti, context.get("reason", "")) or unreported(dag, ti)
     if why:
-        found = of_run(context["dag"].dag_id, context["run_id"], context["dag"])
-        _alerts.run_failed(dataclasses.replace(found, problem=why))
+        found = of_run(dag.dag_id, run_id, dag)
+        tasks, gaps = failures_of(dag, ti) if ti is not None else ((), ())
+        _alerts.run_failed(dataclasses.replace(found, tasks=tasks, problem=why, gaps=gaps))
+
+
+def _why_ended(dag: Any, ti: Any, cause: str) -> str:
+    """Return why Airflow has ended the run, or nothing where its tasks have."""
+    if cause == "timed_out":
+        limit = f" of {dag.dagrun_timeout}" if dag.dagrun_timeout else ""
+        late = (
+            f" ({ti.task_id} had not ended)" if ti is not None and not is_summary(ti.task) else ""
+        )
+        return (
+            f"the run took longer than its dagrun_timeout{limit}, and its summary was skipped{late}"
+        )
+    if cause == "all_tasks_deadlocked":
+        return "the run is stuck: none of its tasks can run, its summary neither"
+    return ""

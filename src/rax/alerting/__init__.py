@@ -54,7 +54,7 @@ from rax.alerting._alert import Alert
 from rax.alerting._deadline import DEFAULT_LIMIT_SECONDS
 from rax.alerting._events import Severity
 from rax.alerting._flush import Flush
-from rax.alerting._outcomes import Flushed, Outcome
+from rax.alerting._outcomes import Flushed, Outcome, State
 from rax.alerting._records import Spooled
 from rax.alerting._spool import Spool
 
@@ -63,6 +63,7 @@ __all__ = [
     "Outcome",
     "Severity",
     "Spooled",
+    "State",
     "dedup_key",
     "deliver",
     "dropped",
@@ -100,7 +101,8 @@ def trigger(
 
     ``source`` is by default this host's name. ``dedup_key`` is by default the workflow's whose
     task this is; outside of Airflow, equal alerts of a host share one. ``details`` may hold
-    anything. ``links`` are https addresses by their text. ``limit`` is in seconds, 0.1 to 3600.
+    anything. ``links`` are https addresses by their text. ``limit`` is in seconds, 0.1 to 3600;
+    with 0 the alert is only spooled, for the next alert or flush to send.
 
     What PagerDuty would refuse is mended: the log and the alert's details say what. Nothing is
     raised but what the handler of a signal raises meanwhile.

@@ -15,6 +15,9 @@ from rax.alerting._sender import Sender
 from rax.alerting._spool import Entry, Spool
 from rax.errors import AlertError
 
+# For an alert that is only spooled: a disk that hangs must not hold up the caller for ever.
+MAX_SPOOL_SECONDS = 5.0
+
 
 class Alert:
     """One alert, and what has become of it.
@@ -28,11 +31,17 @@ class Alert:
         self._log = DeferredLog()
         self._outcome: Outcome | None = None
         self._is_spooled = False
+        self._is_to_stay = False
         self._description = "an alert"
 
     def outcome(self, limit: object) -> Outcome:
-        """Send it within so many seconds; log and return what has become of it."""
-        outcome = self._await(limit_seconds(limit, self._log))
+        """Send it within so many seconds; log and return what has become of it.
+
+        With a limit of 0 it is only spooled.
+        """
+        self._is_to_stay = type(limit) in (int, float) and limit == 0
+        seconds = MAX_SPOOL_SECONDS if self._is_to_stay else limit_seconds(limit, self._log)
+        outcome = self._await(seconds)
         self._log_outcome(outcome)
         self._log.write()
         return outcome
@@ -55,6 +64,8 @@ class Alert:
             self._log.info(f"alert not sent: {about}")
         elif state == "off":
             self._log.warning(f"alert not sent: {about}")
+        elif state == "spooled" and self._is_to_stay:
+            self._log.info(f"alert spooled, to be sent later: {self._description}")
         elif state == "spooled":
             self._log.warning(f"alert spooled, to be sent later: {about}")
         elif state == "lost":
@@ -95,13 +106,15 @@ class Alert:
             except AlertError as error:
                 problem = f"the spool cannot be used: {error}"
                 self._log.error(problem)
-                if not deadline:
+                if not deadline or self._is_to_stay:
                     return Outcome("lost", problem)
                 return self._send_unspooled(spool, problem, record, deadline)
             resources.callback(entry.close)
             self._is_spooled = True
             for what in dropped:
                 self._log.error(f"alert dropped, since {spool.path} is full: {what}")
+            if self._is_to_stay:
+                return Outcome("spooled")
             if not deadline:
                 return Outcome("spooled", "this process can start no thread to send it")
             return self._send_spooled(spool, entry, record, deadline)

@@ -140,8 +140,14 @@ class Summary:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Return the rows of each task that noted them, those of a mapped one added up."""
-        rows: dict[str, int] = {}
+        """Return the rows of each task that noted them, those of a mapped one added up.
+
+        ``rows["store"]`` is 0 where the task has not succeeded: it has brought none.
+
+        :raises WorkflowError: by ``rows["store"]``: nothing of that name is upstream of the
+            summary, or it has succeeded and returned no ``{"rows": …}``
+        """
+        rows = _Rows(self)
         for task in self.tasks:
             if task.rows is not None:
                 rows[task.task_id] = rows.get(task.task_id, 0) + task.rows
@@ -162,7 +168,7 @@ class Summary:
     def reasons(self) -> list[str]:
         """Return why the run has failed, in the order of the DAG."""
         reasons = [
-            f"{'check ' * task.is_check}{task.name}: {task.reason or f'is {task.state}'}"
+            f"{'check ' * task.is_check}{task.name}: {task.reason or _unexplained(task.state)}"
             for task in self.failures
         ]
         return reasons + [self.problem] * bool(self.problem)
@@ -223,6 +229,22 @@ class Summary:
         return json.dumps(line, ensure_ascii=False, allow_nan=False)
 
 
+class _Rows(dict[str, int]):
+    """The rows by task, and those of a task that noted none."""
+
+    def __init__(self, summary: Summary) -> None:
+        super().__init__()
+        self._summary = summary
+
+    def __missing__(self, task_id: str) -> int:
+        if any(task.state == "success" for task in self._summary[task_id]):
+            raise WorkflowError(
+                f"{task_id} of {self._summary.workflow} has noted no rows:"
+                " it has to return {'rows': …}"
+            )
+        return 0
+
+
 def _grouped(tasks: Iterable[TaskOutcome]) -> list[tuple[str, list[TaskOutcome]]]:
     groups: dict[str, list[TaskOutcome]] = {}
     for task in tasks:
@@ -267,6 +289,12 @@ def _cell(number: float | None) -> str:
 def _first(texts: list[str], prefix: str) -> list[str]:
     more = [f"… {len(texts) - _MAX_NAMED} more"] if len(texts) > _MAX_NAMED else []
     return [f"{prefix}{text}" for text in texts[:_MAX_NAMED]] + more
+
+
+def _unexplained(state: str) -> str:
+    if state == "failed":
+        return "failed and did not say why; its log may"
+    return f"is {state}"
 
 
 def name_of(task_id: str, map_index: int) -> str:
