@@ -19,6 +19,10 @@ GIVEN = {
     "airflow_credentials_stale": "warn",
     "airflow_environment": {"ODD": ODD, "NUMBER": 3, "EMPTY": ""},
     "airflow_connections": {"postgres_default": "EBI-ETL-DEV-01", "a.b": "X"},
+    "airflow_settings": {
+        "workers": {"execution_api_timeout": 9},
+        "celery": {"extra_celery_config": {"worker_max_tasks_per_child": 7}},
+    },
 }
 REFUSED = [
     ("airflow_connections", {"a": "../x"}, "to names of credentials, and does not for ['a']"),
@@ -40,6 +44,17 @@ REFUSED = [
         "airflow_environment",
         {"A": "http://me:CANARY@proxy"},
         "without a password; it is not so with A",
+    ),
+    ("airflow_outage_seconds", 30, "airflow_outage_seconds is 30: it has to be from 60 to 1800"),
+    (
+        "airflow_workers_restarted_at_once",
+        0,
+        "airflow_workers_restarted_at_once has to be at least",
+    ),
+    (
+        "airflow_settings",
+        {"scheduler": {"task_instance_heartbeat_timeout": 300}},
+        "airflow_settings: [scheduler] task_instance_heartbeat_timeout has to be at least 360",
     ),
     ("airflow_environment_name", "", "airflow_environment_name has to be one line, and not empty"),
     (
@@ -160,6 +175,24 @@ def test_airflow_reads_the_backend_and_its_connections(node):
     assert settings["secrets"]["backend"] == "rax.airflow.secrets.CredentialsBackend"
     assert json.loads(settings["secrets"]["backend_kwargs"]) == {
         "connections": GIVEN["airflow_connections"]
+    }
+
+
+def test_airflow_reads_how_long_to_wait_and_what_a_user_adds(node):
+    settings = configparser.ConfigParser()
+    settings.read(node / "airflow.cfg")
+    assert settings["core"]["executor"] == "rax.airflow.executor.CeleryExecutor"
+    assert settings["workers"]["execution_api_retries"] == "62"
+    assert settings["workers"]["execution_api_timeout"] == "9"
+    assert json.loads(settings["celery"]["extra_celery_config"]) == {
+        "imports": ["rax.airflow.worker_guard"],
+        "task_publish_retry_policy": {
+            "interval_max": 0.4,
+            "interval_start": 0.2,
+            "interval_step": 0.2,
+            "max_retries": None,
+        },
+        "worker_max_tasks_per_child": 7,
     }
 
 

@@ -59,6 +59,35 @@ def test_a_good_cluster_has_no_problems():
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"airflow_outage_seconds": 120}, []),
+        (
+            {"airflow_outage_seconds": 1},
+            ["airflow_outage_seconds is 1: it has to be from 60 to 1800"],
+        ),
+        (
+            {"airflow_settings": {"core": {"executor": "CeleryExecutor"}}},
+            [
+                "airflow_settings: [core] executor names an executor whose tasks fail while the"
+                " broker is away: name rax.airflow.executor.CeleryExecutor"
+            ],
+        ),
+        # Enough for a shorter outage.
+        (
+            {
+                "airflow_settings": {"workers": {"execution_api_retries": 20}},
+                "airflow_outage_seconds": 60,
+            },
+            [],
+        ),
+    ],
+)
+def test_outages_are_looked_at_once_for_all_hosts(given, expected):
+    assert problems(**given) == expected
+
+
+@pytest.mark.parametrize(
     ("groups", "variables", "expected"),
     [
         ({"worker": []}, {}, ["the group worker is empty: give it a host in the inventory"]),
