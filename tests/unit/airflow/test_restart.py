@@ -34,22 +34,28 @@ def api():
     server.server_close()
 
 
-@pytest.fixture
-def restart(api, tmp_path):
-    """Return what runs the program of the role with a systemctl that writes down its arguments."""
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """Return the program of the role."""
+    folder = tmp_path_factory.mktemp("role")
     render = {
         "ansible.builtin.copy": {
             "content": "{{ __airflow_restart }}",
-            "dest": f"{tmp_path}/restart",
+            "dest": f"{folder}/restart",
             "mode": "0644",
         }
     }
-    node = {
-        "airflow_api_host": "127.0.0.1",
-        "airflow_api_port": api.server_address[1],
-        "__airflow_max_start_seconds": 2,
-    }
-    play(tmp_path, {"node": node}, PREFLIGHT, render)
+    node = {"airflow_api_host": "127.0.0.1", "airflow_api_port": 65432}
+    play(folder, {"node": node}, PREFLIGHT, render)
+    return (folder / "restart").read_text()
+
+
+@pytest.fixture
+def restart(program, api, tmp_path):
+    """Return what runs it with a systemctl that writes down its arguments."""
+    # The role waits for minutes.
+    program = program.replace("monotonic() + 300", "monotonic() + 1")
+    (tmp_path / "restart").write_text(program.replace("65432", str(api.server_address[1])))
     systemctl = tmp_path / "systemctl"
     systemctl.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/called\n')
     systemctl.chmod(0o755)
@@ -88,8 +94,8 @@ def test_an_api_server_that_does_not_come_back_is_an_error(restart, api, monkeyp
     code, error, _ = restart("airflow-api-server")
     assert (code, error) == (
         1,
-        "The API server does not answer 2 s after its restart (it answers with errors): journalctl"
-        " -u airflow-api-server shows why. No worker was restarted.\n",
+        "The API server does not answer 300 s after its restart (it answers with errors):"
+        " journalctl -u airflow-api-server shows why. No worker was restarted.\n",
     )
     api.shutdown()
     api.server_close()
