@@ -68,6 +68,14 @@ def test_what_cannot_be_sent_is_spooled(pagerduty, alerting_node, log, fault, pr
     assert alerting_node.files == []
 
 
+def test_an_alert_without_any_time_is_only_spooled(pagerduty, log):
+    assert alert("a", limit=0) == ("spooled", "")
+    assert log() == ["INFO alert spooled, to be sent later: trigger of 'k': a"]
+    assert pagerduty.requests == []
+    assert alert("b") == ("sent", "")
+    assert summaries(pagerduty.events) == ["t:a", "t:b"]
+
+
 def test_a_hang_is_spooled_within_the_limit(pagerduty, alerting_node):
     """Also when its answer comes byte by byte, which is cut: then it is not sent again."""
     pagerduty.faults = [{"kind": "hang"}]

@@ -100,6 +100,15 @@ def test_aborted(tasks, aborted):
     assert summary(*tasks).aborted is aborted
 
 
+def test_rows_of_a_task_that_noted_none():
+    made = summary(outcome("source", rows=7), outcome("load", "failed"), outcome("index"))
+    assert (made.rows, made.rows["source"], made.rows["load"]) == ({"source": 7}, 7, 0)
+    with pytest.raises(WorkflowError, match=r"^index of ebi has noted no rows: it has to return"):
+        made.rows["index"]
+    with pytest.raises(WorkflowError, match=r"has no task 'laod': did you mean load\?$"):
+        made.rows["laod"]
+
+
 def test_outcomes_by_name():
     made = summary(outcome("source"), *mapped(3, bad=[1]))
     assert [task.name for task in made["load"]] == ["load[0]", "load[1]", "load[2]"]
