@@ -9,7 +9,8 @@ import pytest
 
 from rax.cli._node import answers
 
-NOW = f"@{int(time.time())}"
+# It never gets old, however long the tests take.
+NOW = "@32503680000"
 
 
 def test_the_services(systemctl, status, lines):
