@@ -19,7 +19,9 @@ description:
     C({NOTES}), C({UUID}) and C({S:attribute}), are filled as KeePass fills them. It is an error of
     that name where what is referred to is missing, has references in a circle, or is not the one
     entry that both KeePass and KeePassXC take, and where KeePass alone could fill a placeholder.
-    Entries in the recycle bin and former versions of entries are never returned nor referred to.
+    Entries in the recycle bin or the templates group, and former versions of entries, are never
+    returned nor referred to. An entry of a group that KeePass leaves out of searches has its path
+    as its only name.
   - What the database protects, by entry or as a whole, is named in C(protected), also where it gets
     into another field by a reference. An entry's expiry becomes C(expires_at), or that of an entry
     it refers to where that is earlier; see O(expired).
@@ -132,17 +134,11 @@ _raw:
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.caspian.airflow.plugins.plugin_utils import kdbx
+from ansible_collections.caspian.airflow.plugins.plugin_utils import kdbx, kdbx_file
 from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_lookup import (
     FileEntry,
     FileVaultLookup,
 )
-
-try:
-    from pykeepass import PyKeePass
-    from pykeepass.exceptions import CredentialsError
-except ImportError:
-    PyKeePass = None
 
 
 class LookupModule(FileVaultLookup):
@@ -150,40 +146,31 @@ class LookupModule(FileVaultLookup):
 
     def entries(self) -> tuple[list[FileEntry], list[list[str]]]:
         """Open the database and return its living entries and their groups."""
-        self._database = kdbx.Database(self._open().tree.getroot())
+        self._database = kdbx.Database(self._open())
         entries = []
         for entry in self._database.entries:
             if title := entry.raw("Title").text:
                 user = entry.raw("UserName")
                 # Messages name entries by it.
                 shown = "" if user.protected else user.text
-                entries.append(FileEntry(entry.group, title, shown, entry))
+                entries.append(FileEntry(entry.group, title, shown, entry, entry.searchable))
         return entries, self._database.groups
 
     def record(self, name: str, entry: FileEntry) -> dict[str, Any]:
         """Return the entry's record, its references followed."""
         return kdbx.record(name, entry.raw, self._database)
 
-    def _open(self) -> PyKeePass:
-        if PyKeePass is None:
+    def _open(self) -> Any:
+        if not kdbx_file.HAS_PYKEEPASS:
             raise AnsibleError("The lookup needs pykeepass on the controller: install it with pip.")
         path, password = self.place(), self.secret("password")
-        key_file = self.get_option("key_file")
-        if password is None and key_file is None:
+        if password is None and self.get_option("key_file") is None:
             raise AnsibleError(
                 f"{path}: neither a password nor a key file is given: set `password_file` or"
-                " CASPIAN_VAULT_PASSWORD_FILE."
+                " CASPIAN_VAULT_PASSWORD_FILE (an empty password is none: give the database one)."
             )
-        self.check_file("path")
-        self.check_file("key_file")
+        content, key_file = self.read("path"), self.read("key_file")
         try:
-            return PyKeePass(path, password=password, keyfile=key_file)
-        except CredentialsError:
-            raise AnsibleError(f"{path}: the password or the key file is wrong.") from None
-        except OSError as error:
-            raise AnsibleError(f"{path}: {error.strerror}.") from None
-        except Exception as error:
-            # The parser's own messages quote what it was reading.
-            raise AnsibleError(
-                f"{path}: not a KeePass database, or a damaged one ({type(error).__name__})."
-            ) from None
+            return kdbx_file.open_database(content or b"", password, key_file)
+        except kdbx_file.KdbxError as error:
+            raise AnsibleError(f"{path}: {error}.") from None

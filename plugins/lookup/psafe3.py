@@ -92,7 +92,6 @@ _raw:
   elements: dict
 """
 
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -125,10 +124,8 @@ class LookupModule(FileVaultLookup):
             raise AnsibleError(
                 f"{path}: no password is given: set `password_file` or CASPIAN_VAULT_PASSWORD_FILE."
             )
-        self.check_file("path")
+        content = self.read("path") or b""
         try:
-            return psafe3.read(Path(path).read_bytes(), password, self.get_option("max_iterations"))
-        except OSError as error:
-            raise AnsibleError(f"{path}: {error.strerror}.") from None
+            return psafe3.read(content, password, self.get_option("max_iterations"))
         except psafe3.Psafe3Error as error:
             raise AnsibleError(f"{path}: {error}.") from None

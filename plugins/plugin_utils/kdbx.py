@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils.kdbx_file import UNREADABLE
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -46,6 +47,8 @@ _OF_KEEPASS_ALONE = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"([TUPANI])@([TUPANIO]):(.+)", re.IGNORECASE | re.DOTALL)
+# Deleted entries, and what new entries begin with: KeePass shows neither as a password.
+_HIDDEN_GROUPS = ("RecycleBinUUID", "EntryTemplatesGroup")
 _YEAR_1 = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -55,16 +58,22 @@ class Value(NamedTuple):
     text: str
     protected: bool
     depth: int = 0
+    # What is there is not the text, but what it was encrypted to.
+    unreadable: bool = False
 
 
 class Entry:
-    """An entry that is not in the bin, nor a former version of one; its repr shows nothing of it.
+    """An entry that people see, and no former version of one; its repr shows nothing of it.
 
-    `protected` are the fields that the whole database protects.
+    `protected` are the fields that the whole database protects. An entry is searchable unless its
+    group is left out of searches.
     """
 
-    def __init__(self, element: _Element, group: list[str], protected: set[str]) -> None:
+    def __init__(
+        self, element: _Element, group: list[str], protected: set[str], *, searchable: bool
+    ) -> None:
         self.group = group
+        self.searchable = searchable
         self.uuid = _hex(element.findtext("UUID"))
         self.strings: dict[str, Value] = {}
         self.repeats = False
@@ -73,7 +82,8 @@ class Entry:
             text = "" if value is None else value.text or ""
             marked = value is not None and (value.get("Protected") or "").lower() == "true"
             self.repeats |= key in self.strings
-            self.strings[key] = Value(text, marked or key in protected)
+            unreadable = value is not None and value.get(UNREADABLE) is not None
+            self.strings[key] = Value(text, marked or key in protected, unreadable=unreadable)
         self._expires = (element.findtext("Times/Expires") or "").strip().lower() == "true"
         self._expiry_time = (element.findtext("Times/ExpiryTime") or "").strip()
 
@@ -116,30 +126,34 @@ class Database:
             for key in _STANDARD.values()
             if (tree.findtext(f"{protection}{key}") or "").lower() == "true"
         } | {"Password"}
-        self._bin = _hex(tree.findtext("Meta/RecycleBinUUID"))
+        # A UUID of zeros says that there is none.
+        uuids = {_hex(tree.findtext(f"Meta/{name}")) for name in _HIDDEN_GROUPS}
+        self._hidden = {uuid for uuid in uuids if uuid.strip("0")}
         self.entries: list[Entry] = []
         self.groups: list[list[str]] = []
         root = tree.find("Root/Group")
-        if root is not None and not self._is_bin(root):
-            self._walk(root, [])
+        if root is not None:
+            self._walk(root, [], searchable=True)
         # Field of a reference → the entries with what is searched in them, in lower case.
         self._searched: dict[str, list[tuple[Entry, list[str]]]] = {}
         self._by_uuid: dict[str, list[Entry]] = {}
         for entry in self.entries:
             self._by_uuid.setdefault(entry.uuid, []).append(entry)
 
-    def _walk(self, group: _Element, path: list[str]) -> None:
+    def _walk(self, group: _Element, path: list[str], *, searchable: bool) -> None:
         """Collect what is below a group, in the order in which KeePass searches."""
-        self.entries += [Entry(one, path, self._protected) for one in group.findall("Entry")]
+        own = (group.findtext("EnableSearching") or "").strip().lower()
+        # Anything else is what the group above has.
+        searchable = {"true": True, "false": False}.get(own, searchable)
+        self.entries += [
+            Entry(one, path, self._protected, searchable=searchable)
+            for one in group.findall("Entry")
+        ]
         for inner in group.findall("Group"):
-            if not self._is_bin(inner):
+            if _hex(inner.findtext("UUID")) not in self._hidden:
                 below = [*path, inner.findtext("Name") or ""]
                 self.groups.append(below)
-                self._walk(inner, below)
-
-    def _is_bin(self, group: _Element) -> bool:
-        # A UUID of zeros says that there is no bin.
-        return bool(self._bin.strip("0")) and _hex(group.findtext("UUID")) == self._bin
+                self._walk(inner, below, searchable=searchable)
 
     def find(self, field: str, text: str) -> Entry:
         """Return the entry that a reference means; LookupError where that is not certain.
@@ -209,6 +223,8 @@ class _Filler:
         return value
 
     def _filled(self, entry: Entry, raw: Value) -> Value:
+        if raw.unreadable:
+            raise LookupError("a protected field can't be read")
         if "{" not in raw.text:
             return raw
         if _OF_KEEPASS_ALONE.search(raw.text):

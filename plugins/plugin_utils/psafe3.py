@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
+from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_files import what_is
 
 try:
     from oxifish import TwofishKey
@@ -113,7 +114,13 @@ class Entry:
 def read(content: bytes, password: str, max_iterations: int = MAX_ITERATIONS) -> list[Entry]:
     """Return the entries of a file; Psafe3Error says why it can't be read."""
     if content[: len(_TAG)] != _TAG:
-        raise Psafe3Error("not a Password Safe V3 file")
+        what = what_is(content)
+        raise Psafe3Error(
+            f"the file is {what}"
+            if what
+            else "not a Password Safe V3 file; one of version 1 or 2 (.dat), which nothing shows,"
+            " can be opened in Password Safe 3 and saved as .psafe3"
+        )
     if len(content) < _START.size:
         raise Psafe3Error("the file is truncated")
     _tag, salt, iterations, check, *wrapped_keys, iv = _START.unpack_from(content)

@@ -130,6 +130,8 @@ class FileEntry(NamedTuple):
     title: str
     user: str
     raw: Any
+    # Whether the vault's own search finds it: what it leaves out has a path, and no name besides.
+    searchable: bool = True
 
     @property
     def path(self) -> str:
@@ -167,16 +169,22 @@ class FileVaultLookup(VaultLookup):
         found: dict[str, dict[str, Any] | LookupError] = {}
         for name in names:
             try:
-                found[name] = self.record(name, _only(by_name.get(name, [])))
+                found[name] = self.record(name, _only(by_name.get(name, []), name, entries))
             except LookupError as error:
                 found[name] = error
         return found
 
-    def check_file(self, option: str) -> None:
-        """Refuse a path that is no file before anything reads it."""
+    def read(self, option: str) -> bytes | None:
+        """Return what is in the file that an option names; None where it names none."""
         file = self.get_option(option)
-        if file and not Path(file).is_file():
+        if not file:
+            return None
+        if not Path(file).is_file():
             raise AnsibleError(f"{file}: there is no such file on the controller.")
+        try:
+            return Path(file).read_bytes()
+        except OSError as error:
+            raise AnsibleError(f"{file}: {error.strerror}.") from None
 
 
 def _by_name(entries: list[FileEntry], below: list[str]) -> dict[str, list[FileEntry]]:
@@ -184,7 +192,7 @@ def _by_name(entries: list[FileEntry], below: list[str]) -> dict[str, list[FileE
     by_name = defaultdict(list)
     for entry in entries:
         path = "/".join([*entry.group[len(below) :], entry.title])
-        names = {entry.title, path, f"/{path}"}
+        names = {path, f"/{path}"} | ({entry.title} if entry.searchable else set())
         for name in names | {_with_user(name, entry) for name in names}:
             by_name[name].append(entry)
     return by_name
@@ -194,9 +202,16 @@ def _with_user(name: str, entry: FileEntry) -> str:
     return f"{name} [{entry.user}]"
 
 
-def _only(found: list[FileEntry]) -> FileEntry:
+def _only(found: list[FileEntry], name: str, entries: list[FileEntry]) -> FileEntry:
+    """Return the one entry that a name finds among all entries; LookupError where it is not one."""
     if not found:
-        raise LookupError("no entry has this title or path")
+        left_out = [one.path for one in entries if not one.searchable and one.title == name]
+        also = (
+            f"; the vault leaves the groups of {', '.join(left_out)} out of searches: give the path"
+            if left_out
+            else ""
+        )
+        raise LookupError(f"no entry has this title or path{also}")
     if len(found) > 1:
         paths = [entry.path for entry in found]
         if len(set(paths)) < len(paths):
