@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # The header says itself how long opening takes, before anything shows that it is genuine. Each of
 # these is about two minutes of one processor core.
-MAX_AES_ROUNDS = 1 << 31
+MAX_AES_ROUNDS = 1 << 29
 MAX_ARGON2_BYTES = 128 << 30
 MAX_ARGON2_MEMORY_BYTES = 4 << 30
 

@@ -8,6 +8,7 @@ import time
 import pytest
 from ansible_collections.caspian.airflow.plugins.plugin_utils import kdbx, kdbx_file
 from kdbx_testing import PASSWORD, changed, format_3, format_4
+from lxml import etree
 
 DAMAGED = "the file is cut off or damaged"
 WRONG = (
@@ -101,8 +102,8 @@ def test_key_file_and_no_password(password):
 def test_an_expensive_database_of_keepass_opens():
     """KeePass asks for as many rounds as its own AES does in a second."""
     began = time.process_time()
-    assert "is wrong" in opened(format_3(rounds=20_000_000))
-    assert time.process_time() - began < 60, "a loop in Python takes minutes"
+    assert "is wrong" in opened(format_3(rounds=2_000_000))
+    assert time.process_time() - began < 5, "a loop in Python takes 15 s"
 
 
 @pytest.mark.parametrize(("settings", "message"), [
@@ -120,7 +121,7 @@ def test_key_derivation_that_is_refused(settings, message):
 def test_rounds_that_are_refused():
     found = opened(format_3(rounds=1 << 40))
     assert found == (
-        "it asks for 1099511627776 rounds of AES, more than 2147483648: choose Argon2 as its key"
+        "it asks for 1099511627776 rounds of AES, more than 536870912: choose Argon2 as its key"
         " derivation"
     )
 
@@ -182,9 +183,8 @@ def test_what_keepass_hides():
         database.add_entry(root, "To template", "u", "{REF:P@T:Template}")
         meta = database.tree.find("Meta/EntryTemplatesGroup")
         meta.text = base64.b64encode(templates.uuid.bytes).decode()
-        old._element.find("EnableSearching").text = "False"
-        inner._element.find("EnableSearching").text = "null"
-        shown._element.find("EnableSearching").text = "true"
+        for group, text in ((old, "False"), (inner, "null"), (shown, "true")):
+            etree.SubElement(group._element, "EnableSearching").text = text
 
     found = kdbx.Database(kdbx_file.open_database(changed(fill), PASSWORD, None))
     entries = {("/".join(one.group), one.raw("Title").text): one for one in found.entries}
