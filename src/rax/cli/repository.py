@@ -78,9 +78,9 @@ def _write(found: "Repository") -> None:
     if found.notes:
         count = len({note.file for note in found.notes})
         write(f"imports that work and are deprecated: in {count} of the files, see --json\n")
-    for what, names in found.needs.items():
+    for kind, names in found.needs.items():
         if names:
-            write(f"{what} by name: {one_line(', '.join(sorted(names)))}\n")
+            write(f"{kind} by name: {one_line(', '.join(sorted(names)))}\n")
     if found.lacking:
         write(f"no package of the nodes has: {', '.join(sorted(found.lacking))}\n")
     count = len(found.problems)
