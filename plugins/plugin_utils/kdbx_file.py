@@ -129,7 +129,7 @@ def _key_of_xml(content: bytes) -> bytes:
 def _of_known_version(content: bytes) -> bytes:
     if not content.startswith(KDBX):
         what = what_is(content)
-        raise KdbxError(f"the file is {what}" if what else "the file is no KeePass database")
+        raise KdbxError("not a KeePass database" + (f", but {what}" if what else ""))
     if len(content) < len(KDBX) + _VERSION.size:
         raise KdbxError(_DAMAGED)
     minor, major = _VERSION.unpack_from(content, len(KDBX))

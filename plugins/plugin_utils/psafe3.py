@@ -116,7 +116,7 @@ def read(content: bytes, password: str, max_iterations: int = MAX_ITERATIONS) ->
     if content[: len(_TAG)] != _TAG:
         what = what_is(content)
         raise Psafe3Error(
-            f"the file is {what}"
+            f"not a Password Safe V3 file, but {what}"
             if what
             else "not a Password Safe V3 file; one of version 1 or 2 (.dat), which nothing shows,"
             " can be opened in Password Safe 3 and saved as .psafe3"

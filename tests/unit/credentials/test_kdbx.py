@@ -344,7 +344,7 @@ def test_messages(folder, vault, look_up):
             f"{folder}/none.kdbx: there is no such file on the controller.",
         ),
         ({"path": str(folder)}, f"{folder}: there is no such file on the controller."),
-        ({"path": str(garbage)}, f"{garbage}: the file is a text, and no vault."),
+        ({"path": str(garbage)}, f"{garbage}: not a KeePass database, but a text, and no vault."),
         ({"path": str(damaged)}, f"{damaged}: the file is cut off or damaged."),
         ({"password_file": str(wrong)}, f"{vault}: the password is wrong, or it takes something"),
         (

@@ -332,8 +332,17 @@ def foreign_keys(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda _: b"", "not a Password Safe V3 file", id="empty"),
-        pytest.param(lambda _: b"s3cret garbage" * 100, "not a Password Safe V3 file", id="other"),
+        pytest.param(
+            lambda _: b"",
+            "not a Password Safe V3 file, but empty, as a copy that was interrupted leaves it:"
+            " bring it here again",
+            id="empty",
+        ),
+        pytest.param(
+            lambda _: b"s3cret garbage" * 100,
+            "not a Password Safe V3 file, but a text, and no vault",
+            id="other",
+        ),
         pytest.param(lambda content: content[:4], "the file is truncated", id="tag alone"),
         pytest.param(lambda content: content[:START], "the file is truncated", id="start alone"),
         pytest.param(lambda content: content[:-33], "the file is truncated", id="end marker"),
@@ -574,7 +583,7 @@ def test_messages(folder, vault, content, look_up):
     table = [
         ({"path": "/none"}, "/none: there is no such file on the controller."),
         ({"path": str(folder)}, f"{folder}: there is no such file on the controller."),
-        ({"path": str(wrong)}, f"{wrong}: not a Password Safe V3 file."),
+        ({"path": str(wrong)}, f"{wrong}: not a Password Safe V3 file, but a text, and no vault."),
         ({"path": str(damaged)}, f"{damaged}: {DAMAGED}its integrity code (HMAC) is wrong."),
         ({"password_file": str(wrong)}, f"{vault}: the password is wrong."),
         (

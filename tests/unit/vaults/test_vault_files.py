@@ -67,9 +67,9 @@ def test_in_the_place_of_a_vault(content, what):
         kdbx_file.open_database(content, "password", None)
     with pytest.raises(psafe3.Psafe3Error) as of_password_safe:
         psafe3.read(content, "password")
-    for caught in (of_keepass, of_password_safe):
-        assert str(caught.value).startswith(f"the file is {what}")
-        assert "s3cret" not in str(caught.value)
+    assert str(of_keepass.value).startswith(f"not a KeePass database, but {what}")
+    assert str(of_password_safe.value).startswith(f"not a Password Safe V3 file, but {what}")
+    assert "s3cret" not in f"{of_keepass.value}{of_password_safe.value}"
 
 
 def test_the_other_kind_of_vault():
@@ -82,7 +82,7 @@ def test_the_other_kind_of_vault():
 def test_what_nothing_shows():
     """So it is with files of Password Safe 1 and 2, which are random from their first byte."""
     content = b"\x01\x02\x80\xff" * 100
-    with pytest.raises(kdbx_file.KdbxError, match=r"^the file is no KeePass database$"):
+    with pytest.raises(kdbx_file.KdbxError, match=r"^not a KeePass database$"):
         kdbx_file.open_database(content, "password", None)
     with pytest.raises(psafe3.Psafe3Error, match=r"version 1 or 2 \(\.dat\), which nothing shows"):
         psafe3.read(content, "password")
