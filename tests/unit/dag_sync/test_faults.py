@@ -17,6 +17,8 @@ pytestmark = pytest.mark.timeout(600)
 
 PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync"
 
+# What stands in for the gate's checker says.
+NOTHING_FOUND = """echo '{"problems": [], "relative": []}'"""
 # Runs the program again and again, each time in a copy of itself: that spares the start of an
 # interpreter, as it spares the time for the disk. Just before the step of the given number - a
 # change to the file system, a command that writes - it is killed; or the disk is full from
@@ -135,7 +137,7 @@ def history(remote, node):
         if content == "one":
             node.run()
     # A gate that takes no time; what it says is tested elsewhere.
-    node.wrap("python", "cat >/dev/null; echo '[]'")
+    node.wrap("python", f"cat >/dev/null; {NOTHING_FOUND}")
     node.settings |= {"gate_python": str(node.bin / "python"), "gate_command": ["true"]}
     return shas
 
@@ -443,7 +445,7 @@ def test_20000_files(remote, node):
 
     remote.git("update-index", "--index-info", input=listing)
     asked = node.home / "asked"
-    node.wrap("python", f'tr "\\0" "\\n" >{asked}; echo "$*" >{asked}.arguments; echo "[]"')
+    node.wrap("python", f'tr "\\0" "\\n" >{asked}; echo "$*" >{asked}.arguments; {NOTHING_FOUND}')
     node.settings |= {"gate_python": str(node.bin / "python"), "keep_releases": 1, "keep_days": 0}
     # A slow disk takes its time for so many files.
     node.settings["timeout_seconds"] = 120
