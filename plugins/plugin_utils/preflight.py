@@ -50,6 +50,8 @@ SERVICES = {
 URLS = ("airflow_external_api_url", *SERVICES["metadata_db"], *SERVICES["broker"])
 # Groups of hosts that others have to reach by their address.
 REACHED = ("scheduler", "worker", "metadata_db", "broker")
+# Groups of hosts that credentials are delivered to; the control node has those of its alerts.
+RECEIVING = ("scheduler", "worker", "control")
 
 
 def reason(message: Any) -> str:
@@ -186,7 +188,7 @@ def repository_problems(url: str) -> Iterator[str]:
 
 def source_problems(sources: Any, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield what is wrong with the declared credentials."""
-    receivers = {*groups.get("scheduler", ()), *groups.get("worker", ())}
+    receivers = {host for name in RECEIVING for host in groups.get(name, ())}
     places = [name for name, members in groups.items() if receivers & set(members)]
     for problem in credential_sources.problems_of(sources, [*receivers, *places]):
         yield f"credentials_sources: {problem}"

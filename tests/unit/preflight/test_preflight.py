@@ -127,6 +127,12 @@ def test_outages_are_looked_at_once_for_all_hosts(given, expected):
         ),
         ({}, {"airflow_external_database_url": ""}, []),
         ({}, {"credentials_sources": ["EBI-1", {"name": "EBI-2", "hosts": ["worker", "s1"]}]}, []),
+        # The key of the control node's own alerts.
+        (
+            {"control": ["c1"]},
+            {"credentials_sources": [{"name": "EBI-1", "hosts": ["worker", "control"]}]},
+            [],
+        ),
     ],
 )
 def test_the_inventory_as_a_whole(groups, variables, expected):

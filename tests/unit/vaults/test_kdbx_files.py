@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import time
 
 import pytest
@@ -15,7 +14,7 @@ WRONG = (
     "{} is wrong, or it takes something else besides (a key file, a YubiKey or another"
     " challenge-response, a Windows account), of which only a key file can be given here"
 )
-KEY = os.urandom(32)
+KEY = hashlib.sha256(b"a key").digest()
 
 
 def xml_key(version, data, attribute=""):

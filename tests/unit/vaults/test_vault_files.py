@@ -44,7 +44,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
     (b"PK\x03\x04" + bytes(50), ARCHIVE),
     (archive("zip"), ARCHIVE),
     (archive("tar"), ARCHIVE),
-    (gzip.compress(b"x"), ARCHIVE),
+    (gzip.compress(b"x", mtime=0), ARCHIVE),
     (b"$ANSIBLE_VAULT;1.1;AES256\n6132", "encrypted by another program, ansible-vault: decrypt it"),
     (b"age-encryption.org/v1\n", "encrypted by another program, age"),
     (b"-----BEGIN PGP MESSAGE-----\n", "encrypted by another program, PGP"),
