@@ -14,6 +14,7 @@ from rax import alerting, cli, errors, workflow
 from rax.alerting._outcomes import State
 from rax.alerting._records import Spooled
 from rax.cli._doctor import Finding
+from rax.cli._repository import Problem
 from tests.airflow.page_testing import (
     ROOT,
     Block,
@@ -295,7 +296,7 @@ def leaves(parser, name=()):
 
 
 def test_every_command_is_in_the_table():
-    shown = {re.sub(r"( \[?NAME.*)", "", command) for command in commands()}
+    shown = {re.sub(r" (NAME|\[).*", "", command) for command in commands()}
     assert shown == set(leaves(cli._parser()))
 
 
@@ -303,7 +304,7 @@ def test_every_command_is_in_the_table():
 def test_the_keys_of_json(author, command):
     laptop, keys = author.finish(), commands()[command]
     name = "genes.daily" if command.startswith("config") else "GENES-DB-01"
-    words = re.sub(r"\[?NAME.*", name, command)
+    words = re.sub(r" \[(?!NAME).*", "", re.sub(r"\[?NAME.*", name, command))
     status, output = laptop.execute(f"rax {words} --json")
     assert status in (0, 1), output
     found = json.loads(output)
@@ -316,8 +317,11 @@ def test_the_keys_of_json(author, command):
     elif command == "credentials doctor [NAME …]":
         assert keys == [*found, *Finding._fields]
     elif command == "status":
-        assert keys == [*found, "part", "problem"]
-        assert {*found["problems"][0]} == {"part", "problem"}
+        of_each = ["component", "kind", "problem"]
+        assert keys == [*found, *of_each]
+        assert [*found["problems"][0]] == of_each
+    elif command == "repository check [PATH]":
+        assert keys == [*list(found)[:5], *Problem._fields, *list(found)[5:]]
     elif command == "alerts status":
         assert keys == [*list(found)[:-1], *Spooled._fields, "dropped"]
     else:

@@ -558,6 +558,7 @@ def test_status_before_the_first_sync(node):
     assert set(status) == {
         "published", "published_since", "seen", "previous", "pinned", "blocked", "last_success",
         "age_seconds", "error", "error_since", "warnings", "failures", "repairs", "releases",
+        "pinned_since",
     }  # fmt: skip
     assert not any(status.values())
     assert not node.root.exists()
