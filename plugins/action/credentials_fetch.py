@@ -110,8 +110,10 @@ class ActionModule(ActionBase):
         try:
             with vault_file.remembered(str(given.get("path") or ""), options["vault_memory"]):
                 if mapping:
-                    return _mapped(ask, names, mapping)
-                return list(ask(names, missing="report"))
+                    records = _mapped(ask, names, mapping)
+                else:
+                    records = list(ask(names, missing="report"))
+            return records
         except record_mapping.MappingError as error:
             reason = f"credentials_vault_mapping: {error}"
         except vault_file.VaultFileError as error:

@@ -89,7 +89,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """Refuse a mapping with a key that is there twice."""
-        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        keys = [
+            (key.tag, key.value) for key, _value in node.value if isinstance(key, yaml.ScalarNode)
+        ]
         if len({*keys}) < len(keys):
             raise yaml.constructor.ConstructorError(None, None, "a key is there twice")
         return super().construct_mapping(node, deep)

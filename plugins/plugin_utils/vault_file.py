@@ -85,7 +85,8 @@ def _recall(memory: Path, path: str) -> int:
         not isinstance(known, dict)
         or known.get("version") != 1
         or not isinstance(known.get("path"), str)
-        or type(known.get("changed_ns")) is not int
+        or not isinstance(known.get("changed_ns"), int)
+        or isinstance(known["changed_ns"], bool)
     ):
         Display().warning(f"{memory} is damaged, so nobody knows which vault was read last.")
         return 0

@@ -32,7 +32,7 @@ def why_failed(ti: Any, error: str) -> str:
     """Return what is known in the scheduler or the API server, or nothing."""
     if _BY_HAND in error:
         return "was marked as failed by hand"
-    said, _, extra = error.partition(_EXTRA_INFO)
+    said, _mark, extra = error.partition(_EXTRA_INFO)
     if extra.strip():
         # Of a traceback, the last line has the error.
         return reason(f"could not be run: {extra.strip().splitlines()[-1].strip()}")

@@ -57,7 +57,7 @@ class Attempts:
 
         self._path = path
         self._limits = [(item.amount, item.get_expiry()) for item in parse_many(limit)]
-        with closing(self._open()) as database, database:
+        with closing(self._open()) as database:
             # One writer waits for the other, and nothing need outlive the machine's next start.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = OFF")
@@ -92,7 +92,7 @@ class Attempts:
 
     def forget(self, attempt: int) -> None:
         """Forget an attempt, since it has succeeded."""
-        with closing(self._open()) as database, database:
+        with closing(self._open()) as database:
             database.execute("DELETE FROM attempt WHERE id = ?", (attempt,))
 
     def _open(self) -> sqlite3.Connection:

@@ -156,7 +156,7 @@ class Repository:
     def _relative(self, file: str, found: Import) -> Problem:
         dots = "." * found.level
         folder = (self.root / file).parent
-        for _ in range(found.level - 1):
+        for _level in range(found.level - 1):
             folder = folder.parent
         top = self.dags if folder.is_relative_to(self.dags) else self.root
         names = [*folder.relative_to(top).parts] if folder.is_relative_to(top) else ["?"]
