@@ -9,6 +9,7 @@ import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.providers.celery.executors import celery_executor
 from celery import Celery
+from sqlalchemy.exc import OperationalError
 
 from rax.airflow import _cluster, health
 from rax.airflow.health import Problem, list_workers
@@ -298,3 +299,21 @@ def test_import_errors_are_told_without_the_secrets_of_this_node(database, monke
 def test_no_import_errors(database):
     assert database
     assert _cluster.import_errors() == []
+
+
+def test_a_database_that_goes_away_is_named_without_what_it_was_asked(monkeypatch):
+    lost = OperationalError("SELECT canary", {}, ConnectionError("to canary"))
+    monkeypatch.setattr(health, "examine", lambda _options: raises(lost))
+    found = health.examine_or_say_why_not(None)
+    problem = "it did not answer to the end: ConnectionError"
+    assert found == {
+        "problems": [
+            {"host": "", "component": "metadatabase", "kind": "silent", "problem": problem}
+        ],
+        "workers": {},
+        "jobs": [],
+    }
+
+
+def raises(error):
+    raise error

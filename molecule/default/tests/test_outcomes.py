@@ -124,6 +124,8 @@ class Run:
         """Return the event that a task of this run sends."""
         run_id = self.path.rpartition("/")[2]
         base = f"http://{self.lab.cluster.address('scheduler1')}:8080"
+        # As inventories/lab has it in airflow_dag_view_url.
+        release_url = f"https://git.example.org/dags/commit/{self.release}"
         return {
             "event_action": "trigger",
             "dedup_key": KEY,
@@ -137,9 +139,11 @@ class Run:
                     "run_id": run_id,
                     "run": f"{base}/dags/{DAG}/runs/{quote(run_id)}",
                     "release": self.release,
+                    "release_url": release_url,
                     **details,
                 },
             },
+            "links": [{"href": release_url, "text": "The release"}],
         }
 
 

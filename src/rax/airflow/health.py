@@ -297,6 +297,19 @@ def examine(options: argparse.Namespace) -> dict[str, Any]:
     return {"problems": [asdict(problem) for problem in problems], "workers": ran, "jobs": jobs}
 
 
+def examine_or_say_why_not(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what examine() does, or that the metadata database went away meanwhile."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        return examine(options)
+    except DBAPIError as error:
+        # Its text has the statement, and where that was sent.
+        what = f"it did not answer to the end: {type(error.orig).__name__}"
+        problem = Problem("", "metadatabase", "silent", what)
+        return {"problems": [asdict(problem)], "workers": {}, "jobs": []}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Check the cluster of the environment's settings, print the result, return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rax.airflow.health", description=__doc__)
@@ -319,7 +332,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Airflow logs to standard output, which is for the result: it gets the place of the errors.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    found = examine(options)
+    found = examine_or_say_why_not(options)
     with result:
         json.dump(found, result)
     return 1 if found["problems"] else 0
