@@ -329,7 +329,7 @@ def test_a_summary_that_no_worker_took(load, alerts):
         try_number=1,
         hostname="",
         xcom_pull=lambda task_ids, key: None,  # noqa: ARG005 - Airflow's names
-        get_task_states=lambda dag_id, run_ids: {run_ids[0]: {}},  # noqa: ARG005 - likewise
+        get_task_states=lambda dag_id, run_ids: {run_ids[0]: {}},  # noqa: ARG005 - its names
     )
     dag = load(body(GOOD_LOAD))
     _callbacks.run_failed({"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti})

@@ -9,7 +9,7 @@ import pytest
 
 from rax import cli, credentials, errors
 from rax.alerting._spool import Spool
-from rax.cli import _node
+from rax.cli._node import environment, release
 from tests.attacks.answering_node import EVIL, RAW
 
 
@@ -47,7 +47,8 @@ def node(tmp_path, monkeypatch):
     blocked = {"sha": EVIL, "reason": EVIL, "since": EVIL}
     sync.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(said | {'blocked': blocked})}\nEND\n")
     sync.chmod(0o755)
-    monkeypatch.setattr(_node, "_DAG_SYNC", sync)
+    for module in (environment, release):
+        monkeypatch.setattr(module, "DAG_SYNC", sync)
     return tmp_path
 
 

@@ -21,8 +21,8 @@ from ansible_collections.caspian.airflow.plugins.module_utils.locked_files impor
 )
 
 from rax import cli
-from rax.cli import _node
 from rax.cli._commands import complete
+from rax.cli._node import _ask, _commands, _part
 from rax.config import list_configs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it is about root")
@@ -326,8 +326,9 @@ def test_what_rax_runs_has_no_terminal(place):
     """Of the account, it could press keys for root's shell by TIOCSTI."""
     program = place / "program"
     program.write_text(
-        f"#!{sys.executable}\nimport os\nprint(os.getsid(0) == os.getpid())\n"
+        f"#!{sys.executable}\nimport os\nprint(os.getsid(0) == {os.getsid(0)})\n"
         "try:\n    os.open('/dev/tty', os.O_RDWR)\nexcept OSError:\n    print('no terminal')\n"
     )
     program.chmod(0o755)
-    assert _node._run(str(program)) == "True\nno terminal\n"
+    question = _ask.Question(lambda: _part.Part(_commands.run(str(program)), [], []))
+    assert _ask.ask({"program": question})["program"].found == "False\nno terminal\n"
