@@ -79,7 +79,7 @@ def _judged(said: dict[str, Any], argv: list[str], form: Any) -> dict[str, Any]:
         return {"answer": form(said["stdout"]), "kind": "", "problem": ""}
     except node_answers.AnswerError as error:
         problem = f"its answer cannot be used: {error}"
-    words = _short(said["stderr"] or said["stdout"])
+    words = _last_line(said["stderr"] or said["stdout"])
     if said["rc"] in _NO_PROGRAM:
         return {"kind": "missing", "problem": f"{argv[0]} is not there or of no use ({words}):"
                 " run site.yml"}  # fmt: skip
@@ -88,8 +88,13 @@ def _judged(said: dict[str, Any], argv: list[str], form: Any) -> dict[str, Any]:
     return {"problem": _short(f"{problem}; it said: {words}" if words else problem)}
 
 
+def _last_line(text: str) -> str:
+    """Return the line in which a program says what is wrong, also below a traceback."""
+    return _short(next((line for line in reversed(text.splitlines()) if line.strip()), ""))
+
+
 def _short(text: str) -> str:
-    """Return the end of a text, in which programs say what is wrong, as one line."""
+    """Return the end of a text as one line."""
     return node_answers.shown(text[-MAX_SAID_CHARACTERS:])
 
 

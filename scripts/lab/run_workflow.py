@@ -57,7 +57,7 @@ class Api:
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 return dict(json.load(reply))
         except urllib.error.HTTPError as error:
             sys.exit(f"{method} {path}: {error.code} {error.read(500).decode(errors='replace')}")

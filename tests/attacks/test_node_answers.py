@@ -227,9 +227,11 @@ CHATTY = {
     "never": ("sleep 60", "unanswered", "no answer within 1 s"),
     "endless": ("yes | tr -d '\\n'", "unanswered",
                 "its answer is longer than any that it can have"),
-    "steering": (r"printf '\033]0;OWNED\007\nok: [honest]'", "unanswered",
+    "steering": (r"printf 'ok: [honest]\n\033]0;OWNED\007'", "unanswered",
                  r"its answer cannot be used: the status is not JSON that can be read; it said:"
-                 r" \x1b]0;OWNED\x07 ok: [honest]"),
+                 r" \x1b]0;OWNED\x07"),
+    "broken": (r"printf 'Traceback (most recent call last):\n  x\nKeyError: 1\n' >&2; exit 1",
+               "unanswered", "sh -c ended with 1 and without an answer; it said: KeyError: 1"),
     "silent": ("exit 3", "unanswered", "sh -c ended with 3 and without an answer"),
     "absent": ("exit 127", "missing", "sh is not there or of no use (): run site.yml"),
 }  # fmt: skip

@@ -31,7 +31,8 @@ def overlaid(answer, overlay):
 def main():
     """Run what came, with another answer."""
     if len(sys.argv) > 1 or sys.stdin.isatty():
-        os.execv(REAL, [REAL, *sys.argv[1:]])  # noqa: S606 - this is that program
+        # By its first argument, Python knows of which environment it is.
+        os.execv(REAL, sys.argv)  # noqa: S606 - this is that program
     program = sys.stdin.buffer.read()
     module = re.search(rb"module_fqn\s*=\s*'[\w.]*?(\w+)'", program)
     name = module[1].decode() if module else ""
