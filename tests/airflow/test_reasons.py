@@ -49,6 +49,12 @@ MORE = (
             "could not be run: OSError: No space left",
         ),
         (None, STATE.format("queued") + MORE, r"Executor .* state attribute is queued\."),
+        # Its try before ran.
+        (
+            datetime.timedelta(seconds=300),
+            STATE.format("queued") + MORE,
+            r"Executor .* state attribute is queued\.",
+        ),
         (
             datetime.timedelta(seconds=3),
             "TaskInstance's state was manually set to `failed`.",

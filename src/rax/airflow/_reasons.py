@@ -23,6 +23,8 @@ from rax.workflow._text import reason
 
 # What Airflow says of a task that a person marks as failed, in the API server.
 _BY_HAND = "state was manually set"
+# In what the scheduler says of a task whose heartbeats ended: for the database, it still runs.
+_RAN = "state attribute is running"
 # The end of what the scheduler says of a task that is not where its executor left it.
 _EXTRA_INFO = " Extra info: "
 _LEARN_MORE = re.compile(r"\s*Learn more: \S+")
@@ -37,7 +39,8 @@ def why_failed(ti: Any, error: str) -> str:
         # Of a traceback, the last line has the error.
         return reason(f"could not be run: {extra.strip().splitlines()[-1].strip()}")
     seen = getattr(ti, "last_heartbeat_at", None)
-    if seen is not None:
+    # One that was queued again has that of its try before.
+    if seen is not None and _RAN in said:
         where = f" from {ti.hostname}" if ti.hostname else ""
         age = (datetime.datetime.now(datetime.UTC) - seen).total_seconds()
         return f"was lost: no heartbeat{where} since {seen:%H:%M:%S} UTC, for {age:.0f} s"
