@@ -23,7 +23,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     node_answers,
     node_facts,
     record_mapping,
-    vault_file,
+    vault_age,
 )
 
 _NOTHING = "The vault gave nothing, so no credential was changed on any node."
@@ -108,7 +108,7 @@ class ActionModule(ActionBase):
             return lookup.run(names, variables=variables, **{**more, **given})
 
         try:
-            with vault_file.remembered(str(given.get("path") or ""), options["vault_memory"]):
+            with vault_age.remembered(str(given.get("path") or ""), options["vault_memory"]):
                 if mapping:
                     records = _mapped(ask, names, mapping)
                 else:
@@ -116,7 +116,7 @@ class ActionModule(ActionBase):
             return records
         except record_mapping.MappingError as error:
             reason = f"credentials_vault_mapping: {error}"
-        except vault_file.VaultFileError as error:
+        except vault_age.VaultFileError as error:
             reason = str(error)
         except AnsibleError as error:
             reason = error.message
@@ -129,8 +129,8 @@ class ActionModule(ActionBase):
 def _copied_at(path: str) -> str:
     """Return when a copy was the same as the vault, or nothing for the vault itself."""
     try:
-        return vault_file.copied_at(path) if path else ""
-    except vault_file.VaultFileError as error:
+        return vault_age.copied_at(path) if path else ""
+    except vault_age.VaultFileError as error:
         raise AnsibleActionFail(f"{_NOTHING} {node_answers.shown(error)}") from None
 
 

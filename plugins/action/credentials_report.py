@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.caspian.airflow.plugins.plugin_utils import refresh_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils import (
+    refresh_report,
+    report_file,
+)
 
 
 class ActionModule(ActionBase):
@@ -35,14 +36,9 @@ class ActionModule(ActionBase):
         report = refresh_report.report(
             variables["hostvars"], variables["ansible_play_hosts_all"], vault=options["vault"]
         )
-        path = Path(options["path"])
         if not self._task.check_mode:
-            aside = path.with_name(f".{path.name}.tmp")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             try:
-                with os.fdopen(os.open(aside, flags, 0o600), "w") as file:
-                    json.dump(report, file, indent=2)
-                aside.replace(path)
+                report_file.write(Path(options["path"]), report)
             except OSError as error:
-                raise AnsibleActionFail(f"{path}: {error.strerror}") from None
+                raise AnsibleActionFail(f"{options['path']}: {error.strerror}") from None
         return result

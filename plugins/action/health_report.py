@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.caspian.airflow.plugins.plugin_utils import health_report
+from ansible_collections.caspian.airflow.plugins.plugin_utils import (
+    health_report,
+    report_file,
+)
 
 
 class ActionModule(ActionBase):
@@ -50,7 +51,12 @@ class ActionModule(ActionBase):
             now=datetime.now(UTC).replace(microsecond=0),
         )
         if options["path"] and not self._task.check_mode:
-            _write(Path(options["path"]), found)
+            try:
+                report_file.write(Path(options["path"]), found)
+            except OSError as error:
+                raise AnsibleActionFail(
+                    f"health_report_path: {options['path']}: {error.strerror}"
+                ) from None
         problems = found["problems"]
         grave = [one for one in problems if one["kind"] not in options["tolerate"]]
         # It is what a person has asked for, and is shown without -v.
@@ -65,15 +71,3 @@ def _told(problems: Sequence[dict[str, str]], grave: Sequence[Any], hosts: int) 
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     title = f"Not all is well: {count}" if grave else f"All works, and somebody should see: {count}"
     return "\n".join([title, *health_report.lines(problems)])
-
-
-def _write(path: Path, report: dict[str, Any]) -> None:
-    """Replace the file as a whole; whoever runs this may read it."""
-    aside = path.with_name(f".{path.name}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    try:
-        with os.fdopen(os.open(aside, flags, 0o600), "w") as file:
-            json.dump(report, file, indent=2)
-        aside.replace(path)
-    except OSError as error:
-        raise AnsibleActionFail(f"health_report_path: {path}: {error.strerror}") from None

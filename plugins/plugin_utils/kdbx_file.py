@@ -18,7 +18,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_files import KDBX, what_is
+from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_lookalikes import KDBX, what_is
 
 try:
     import argon2.low_level

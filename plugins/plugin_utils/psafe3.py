@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.caspian.airflow.plugins.plugin_utils import records
-from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_files import what_is
+from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_lookalikes import what_is
 
 try:
     from oxifish import TwofishKey

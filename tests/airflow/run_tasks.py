@@ -43,18 +43,23 @@ def answer(request):
     return httpx.Response(200, json={})
 
 
+def instance(task):
+    """Return the first try of a task in the run."""
+    return TaskInstance(
+        id=uuid.uuid4(),
+        task_id=task,
+        dag_id="example",
+        run_id="run",
+        try_number=1,
+        dag_version_id=uuid.uuid4(),
+    )
+
+
 def run(task, log):
     """Return the state in which the task ends, and the ids of connections that it asked for."""
     requests.clear()
     supervise_task(
-        ti=TaskInstance(
-            id=uuid.uuid4(),
-            task_id=task,
-            dag_id="example",
-            run_id="run",
-            try_number=1,
-            dag_version_id=uuid.uuid4(),
-        ),
+        ti=instance(task),
         bundle_info=BundleInfo(name="dags-folder"),
         dag_rel_path="example.py",
         token="",

@@ -11,20 +11,13 @@ from airflow.sdk.log import mask_secret
 
 from rax.alerting import pending, trigger
 from rax.alerting._deadline import Deadline
+from tests.airflow.workflow_testing import spooling
 
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path, monkeypatch):
     """Return the spool of a node whose PagerDuty is nowhere."""
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    file = folder / "PAGERDUTY.json"
-    file.touch(0o600)
-    fields = {"user": "u", "host": "h", "url": "", "description": "", "metadata": {}}
-    file.write_text(json.dumps(fields | {"pass": "f" * 32}))
-    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
-    monkeypatch.setenv("RAX_ALERTING_URL", "https://localhost:1")
-    monkeypatch.setenv("RAX_ALERTING_SPOOL", str(tmp_path / "alerts"))
+    spooling(tmp_path, monkeypatch)
     monkeypatch.setenv("RAX_ENVIRONMENT", "lab")
     monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "ebi_load")
     monkeypatch.delenv("RAX_ALERTING_CREDENTIAL", raising=False)

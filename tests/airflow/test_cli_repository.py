@@ -253,3 +253,14 @@ def test_what_is_advised_is_there():
             found = importlib.import_module(module)
             assert not name or hasattr(found, name), (module, name)
     assert checked > 20
+
+
+def test_a_relative_import_with_too_many_dots(tmp_path, monkeypatch, capsys):
+    """It leads out of the repository, and above the root of all files."""
+    monkeypatch.setenv("RAX_ACCOUNT", "root")
+    (tmp_path / "a.py").write_text(f"{DAG}from {'.' * 100}x import y\n")
+    assert cli.main(["repository", "check", str(tmp_path), "--dags-folder", "."]) == 1
+    output, errors = capsys.readouterr()
+    assert "Airflow runs this file by itself" in output
+    assert "give the module's whole name" in output
+    assert errors == ""

@@ -1,6 +1,5 @@
 """Callbacks as Airflow's DAG processor runs them: in a process that it forks, with its answers."""
 
-import json
 import selectors
 import signal
 import time
@@ -21,7 +20,7 @@ from rax import alerting
 from rax.airflow import _outcomes, plugin
 from rax.alerting import pending, trigger
 from rax.workflow import _alerts
-from tests.airflow.workflow_testing import BAD_LOAD, FAILED, GOOD_CHECK, GOOD_LOAD, body
+from tests.airflow.workflow_testing import BAD_LOAD, FAILED, GOOD_CHECK, GOOD_LOAD, body, spooling
 
 # As Airflow's own; a processor that waits for an answer takes all of it.
 MAX_SECONDS = 50
@@ -31,15 +30,7 @@ LOST = "Executor CeleryExecutor(parallelism=32) reported that the task instance 
 @pytest.fixture(autouse=True)
 def node(tmp_path, monkeypatch):
     """Be a node whose alerts wait in the spool for cron."""
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    file = folder / "PAGERDUTY.json"
-    file.touch(0o600)
-    fields = {"user": "u", "host": "h", "url": "", "description": "", "metadata": {}}
-    file.write_text(json.dumps(fields | {"pass": "f" * 32}))
-    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
-    monkeypatch.setenv("RAX_ALERTING_URL", "https://localhost:1")
-    monkeypatch.setenv("RAX_ALERTING_SPOOL", str(tmp_path / "alerts"))
+    spooling(tmp_path, monkeypatch)
     monkeypatch.setattr(_alerts, "MAX_SEND_SECONDS", 0)
     for name in ("RAX_ALERTING_CREDENTIAL", "RAX_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)

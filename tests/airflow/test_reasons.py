@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import re
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +14,12 @@ from airflow.listeners.listener import get_listener_manager
 from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import BundleInfo
-from airflow.sdk.api.datamodels._generated import TaskInstance as SdkTaskInstance
 from airflow.utils.session import create_session
 
 from rax.airflow import _reasons, plugin
 from rax.airflow._outcomes import NOTE
 from rax.airflow.coordinator import Coordinator
-from tests.airflow.run_tasks import DAG_RUN
+from tests.airflow.run_tasks import DAG_RUN, instance
 from tests.airflow.workflow_testing import FAILED, GOOD_LOAD, body
 
 STATE = (
@@ -141,16 +139,8 @@ def test_what_the_supervisor_knows(task, said):
             return httpx.Response(404, json={"detail": "no"})
         return httpx.Response(200, json={})
 
-    ti = SdkTaskInstance(
-        id=uuid.uuid4(),
-        task_id=task,
-        dag_id="example",
-        run_id="run",
-        try_number=1,
-        dag_version_id=uuid.uuid4(),
-    )
     Coordinator().execute_task(
-        what=ti,
+        what=instance(task),
         dag_rel_path=file.name,
         bundle_info=BundleInfo(name="dags-folder"),
         client=Client(base_url=None, dry_run=True, token="", transport=httpx.MockTransport(answer)),

@@ -124,3 +124,16 @@ def run(load, alerts, caplog):
         )
 
     return run
+
+
+def spooling(tmp_path, monkeypatch):
+    """Be a node that has a key of PagerDuty, which is nowhere, and a spool."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    file = folder / "PAGERDUTY.json"
+    file.touch(0o600)
+    fields = {"user": "u", "host": "h", "url": "", "description": "", "metadata": {}}
+    file.write_text(json.dumps(fields | {"pass": "f" * 32}))
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
+    monkeypatch.setenv("RAX_ALERTING_URL", "https://localhost:1")
+    monkeypatch.setenv("RAX_ALERTING_SPOOL", str(tmp_path / "alerts"))

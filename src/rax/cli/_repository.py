@@ -106,10 +106,7 @@ class Repository:
 
     def _files_of(self, file: str, found: Import) -> set[str]:
         """Return the names that the files behind an import would have in the repository."""
-        if found.level:
-            starts = [(self.root / file).parents[found.level - 1]]
-        else:
-            starts = [self.dags, self.root]
+        starts = [self._folder_of(file, found.level)] if found.level else [self.dags, self.root]
         names = [name for name in found.module.split(".") if name]
         names += [found.name] if found.name else []
         paths = set()
@@ -120,6 +117,11 @@ class Repository:
                     inner = folder.joinpath(*names[:length])
                     paths |= {f"{inner}.py", f"{inner}/__init__.py"}
         return paths
+
+    def _folder_of(self, file: str, level: int) -> Path:
+        """Return where a relative import begins; too many dots lead to the root of all files."""
+        folders = (self.root / file).parents
+        return folders[min(level, len(folders)) - 1]
 
     def _without_dags(self, dags_folder: str) -> str:
         found = {
@@ -155,9 +157,7 @@ class Repository:
 
     def _relative(self, file: str, found: Import) -> Problem:
         dots = "." * found.level
-        folder = (self.root / file).parent
-        for _level in range(found.level - 1):
-            folder = folder.parent
+        folder = self._folder_of(file, found.level)
         top = self.dags if folder.is_relative_to(self.dags) else self.root
         names = [*folder.relative_to(top).parts] if folder.is_relative_to(top) else ["?"]
         names += [name for name in found.module.split(".") if name]

@@ -7,17 +7,45 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from caspian_control.text import one_line
+from caspian_control.text import one_line, without_secrets
 
 MAX_FILE_BYTES = 64 * 2**20
 
 
 class ReportError(Exception):
     """What makes a file unusable; its message is for a person and holds none of its content."""
+
+
+class Report(Protocol):
+    """What a run leaves: what tells it from the one before."""
+
+    @property
+    def identity(self) -> str:
+        """The same for the same report."""
+
+
+R = TypeVar("R", bound=Report)
+
+
+def read_report(path: Path, parse: Callable[[Any], R], last: str) -> tuple[R | None, str, str]:
+    """Return a run's report, or why there is none, or why it cannot be used.
+
+    `last` is the identity of the report of the run before.
+    """
+    try:
+        if (document := read_json(path)) is None:
+            return None, f"it left no report at {path}", ""
+        found = parse(without_secrets(document))
+    except ReportError as error:
+        return None, "", f"its report cannot be used: {error}"
+    if found.identity == last:
+        return None, f"{path} is the report of an earlier run", ""
+    return found, "", ""
 
 
 def read_json(path: Path) -> Any:

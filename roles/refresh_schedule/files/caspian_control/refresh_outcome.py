@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from caspian_control.documents import ReportError, read_json
+from caspian_control.documents import read_report
 from caspian_control.fleet_report import Report, parse_report
 from caspian_control.refresh_state import State
 from caspian_control.service import service_problem, service_result, was_stopped
-from caspian_control.text import listed, without_secrets
+from caspian_control.text import listed
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,7 @@ class Outcome:
 
 def judge(path: Path, state: State, environment: Mapping[str, str]) -> Outcome:
     """Return the verdict; `path` is where the run leaves its report."""
-    report, absent, unreadable = None, "", ""
-    try:
-        if (document := read_json(path)) is None:
-            absent = f"it left no report at {path}"
-        elif (found := parse_report(without_secrets(document))).identity == state.report:
-            absent = f"{path} is the report of an earlier run"
-        else:
-            report = found
-    except ReportError as error:
-        unreadable = f"its report cannot be used: {error}"
+    report, absent, unreadable = read_report(path, parse_report, state.report)
     if absent and was_stopped(environment):
         # Once is a person or a shutdown; again and again something is wrong.
         excused = state.last_run_success or not state.last_run

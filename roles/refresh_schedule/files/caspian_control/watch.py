@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from caspian_control import pagerduty, refresh_state, watch_alerts
-from caspian_control.documents import ReportError, read_json, replace
+from caspian_control.documents import ReportError, read_report, replace
 from caspian_control.health_report import HealthReport, Where, parse_health
 from caspian_control.incidents import forget_untold, members, note, open_due
 from caspian_control.pagerduty import NONE, OPEN, UNSURE
 from caspian_control.service import service_problem, was_stopped
-from caspian_control.text import MAX_LINE_CHARACTERS, complain, one_line, without_secrets
+from caspian_control.text import MAX_LINE_CHARACTERS, complain, one_line
 from caspian_control.watch_state import State
 
 # Less than this is not worth a try.
@@ -62,16 +62,7 @@ def judge(
 
     None instead of a reason is a look that was stopped, which says nothing.
     """
-    report, problem = None, ""
-    try:
-        if (document := read_json(path)) is None:
-            problem = f"it left no report at {path}"
-        elif (found := parse_health(without_secrets(document))).identity == state.report:
-            problem = f"{path} is the report of an earlier run"
-        else:
-            report = found
-    except ReportError as error:
-        problem = f"its report cannot be used: {error}"
+    report, absent, unreadable = read_report(path, parse_health, state.report)
     if was_stopped(environment) and (state.last_run_success or not state.last_run):
         return None, None
     ended = service_problem(environment)
@@ -79,7 +70,7 @@ def judge(
     # is a success then, so that the cluster's trouble is no failed unit of the control node.
     if not ended and environment.get("EXIT_STATUS") == FOUND and not (report and report.problems):
         ended = f"ansible-playbook ended with {FOUND}"
-    return report, "; ".join(filter(None, [ended, problem]))
+    return report, "; ".join(filter(None, [ended, absent, unreadable]))
 
 
 def look(

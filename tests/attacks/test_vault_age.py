@@ -5,8 +5,8 @@ import os
 import time
 
 import pytest
-from ansible_collections.caspian.airflow.plugins.plugin_utils import vault_file
-from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_file import VaultFileError
+from ansible_collections.caspian.airflow.plugins.plugin_utils import vault_age
+from ansible_collections.caspian.airflow.plugins.plugin_utils.vault_age import VaultFileError
 
 DAY = 86400
 
@@ -28,7 +28,7 @@ class Share:
         """Return whether the vault is read, or why it is not."""
         reads = []
         try:
-            with vault_file.remembered(str(self.vault), str(self.memory)):
+            with vault_age.remembered(str(self.vault), str(self.memory)):
                 reads.append(True)
         except VaultFileError as error:
             assert not reads
@@ -71,7 +71,7 @@ def test_a_vault_that_could_not_be_read_is_not_the_last_one(share):
     share.change(days_ago=1)
     with (
         pytest.raises(ZeroDivisionError),
-        vault_file.remembered(str(share.vault), str(share.memory)),
+        vault_age.remembered(str(share.vault), str(share.memory)),
     ):
         raise ZeroDivisionError
     share.change(days_ago=2)
@@ -100,7 +100,7 @@ def test_something_else_in_its_place(share, kind, tmp_path):
     assert share.read() == f"{share.vault}{reason}"
     assert share.known == before
     with pytest.raises(VaultFileError):
-        vault_file.copied_at(str(share.vault))
+        vault_age.copied_at(str(share.vault))
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_the_memory_is_of_one_vault(share, tmp_path):
 
 def test_a_copy_is_as_old_as_its_file_says_and_never_of_the_future(share, capsys):
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(share.vault.stat().st_mtime))
-    assert vault_file.copied_at(str(share.vault)) == written
+    assert vault_age.copied_at(str(share.vault)) == written
     assert capsys.readouterr().err == ""
     share.change(days_ago=-2)
     before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    found = vault_file.copied_at(str(share.vault))
+    found = vault_age.copied_at(str(share.vault))
     assert before <= found <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     assert "is of the future" in capsys.readouterr().err

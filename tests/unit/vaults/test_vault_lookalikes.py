@@ -11,12 +11,12 @@ import pytest
 from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     kdbx_file,
     psafe3,
-    vault_files,
+    vault_lookalikes,
 )
 
 
 def test_examples():
-    assert doctest.testmod(vault_files) == (0, 1)
+    assert doctest.testmod(vault_lookalikes) == (0, 1)
 
 
 def archive(kind):
@@ -76,7 +76,7 @@ def test_the_other_kind_of_vault():
     with pytest.raises(kdbx_file.KdbxError, match=r"the lookup caspian\.airflow\.psafe3 reads it$"):
         kdbx_file.open_database(b"PWS3" + os.urandom(500), "password", None)
     with pytest.raises(psafe3.Psafe3Error, match=r"the lookup caspian\.airflow\.kdbx reads it$"):
-        psafe3.read(vault_files.KDBX + os.urandom(500), "password")
+        psafe3.read(vault_lookalikes.KDBX + os.urandom(500), "password")
 
 
 def test_what_nothing_shows():
@@ -87,4 +87,4 @@ def test_what_nothing_shows():
     with pytest.raises(psafe3.Psafe3Error, match=r"version 1 or 2 \(\.dat\), which nothing shows"):
         psafe3.read(content, "password")
     for _ in range(300):
-        assert vault_files.what_is(os.urandom(1000)) is None
+        assert vault_lookalikes.what_is(os.urandom(1000)) is None
