@@ -16,7 +16,7 @@ from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import BundleInfo
 from airflow.utils.session import create_session
 
-from rax.airflow import _reasons, plugin
+from rax.airflow import _callbacks, _reasons, plugin
 from rax.airflow._outcomes import NOTE
 from rax.airflow.coordinator import Coordinator
 from tests.airflow.run_tasks import DAG_RUN, instance
@@ -155,14 +155,14 @@ def test_what_the_supervisor_knows(task, said):
         assert calls.index(("POST", NOTE, noted[0])) == len(calls) - 1
 
 
-def test_the_summary_has_what_others_noted(run):
-    """As of a task whose process was killed."""
+def test_the_summary_has_what_others_noted(run, monkeypatch):
+    """As of a task whose process was killed, and so noted nothing itself."""
+    monkeypatch.setattr(_callbacks, "_note", lambda *_, **__: None)
     text = body(
         "@task\ndef load():\n    from airflow.sdk import get_current_context\n"
-        "    from rax.airflow import _callbacks, _reasons\n"
+        "    from rax.airflow import _reasons\n"
         "    from rax.airflow._outcomes import NOTE\n"
         "    ti = get_current_context()['ti']\n"
-        "    _callbacks._note = lambda *_, **__: None\n"
         "    ti.xcom_push(NOTE, _reasons.note(ti, 'was killed by SIGKILL'))\n"
         "    raise ValueError\nload()"
     )
