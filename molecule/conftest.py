@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ INVENTORY = _OWN if _OWN.exists() else ROOT / "inventories/lab"
 _GROUPS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]["children"]
 WORKERS = tuple(_GROUPS["airflow"]["children"]["worker"]["hosts"])
 NODES = (*WORKERS, "scheduler1")  # Workers first, as the playbook has it.
+# One connection to each node serves all commands: a new one costs nine times what most of them do.
+_CONNECTIONS = tempfile.mkdtemp(prefix="lab-")
 
 
 class Cluster:
@@ -36,8 +39,16 @@ class Cluster:
     def node(self, name):
         """Return the node as testinfra's host, on which commands run as root."""
         return testinfra.get_host(
-            f"ssh://{name}?ssh_config={LAB / 'ssh_config'}&sudo=true&controlpersist=60"
-        )
+            f"ssh://{name}", ssh_config=str(LAB / "ssh_config"), sudo=True,
+            controlpersist=60, controlpath=f"{_CONNECTIONS}/{name}",
+        )  # fmt: skip
+
+    def ssh(self, name, command, content=""):
+        """Run a command on a node as root, with a standard input that may be secret."""
+        return self.local(
+            "ssh", "-F", str(LAB / "ssh_config"), "-oControlMaster=auto", "-oControlPersist=60",
+            f"-oControlPath={_CONNECTIONS}/{name}", name, f"sudo {command}", input=content,
+        )  # fmt: skip
 
     def run_workflow(self, dag="ebi_flights_daily"):
         """Run a workflow and return what scripts/lab/run_workflow.py says of it."""
@@ -161,10 +172,7 @@ class Cluster:
 
     def send(self, name, path, content):
         """Write a file on a node that root alone reads; sudo would log a content in a command."""
-        self.local(
-            "ssh", "-F", str(LAB / "ssh_config"), name,
-            f"sudo sh -c 'umask 077; cat > {path}'", input=content,
-        )  # fmt: skip
+        self.ssh(name, f"sh -c 'umask 077; cat > {path}'", content)
 
     def secret(self, name):
         """Return a secret that the controller generated."""

@@ -92,12 +92,7 @@ class Lab:
 
     def ssh(self, name, command, content=""):
         """Run a command as root, with a standard input that may be secret."""
-        done = subprocess.run(
-            ["ssh", "-F", str(self.path / "ssh_config"), name, f"sudo {command}"],
-            input=content, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{name}: {command}: {done.stderr}"
-        return done.stdout
+        return self.cluster.ssh(name, command, content)
 
     # The vaults
 

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,12 +130,6 @@ class Lab:
 
     # The controller
 
-    # One connection for many commands.
-    shared = (
-        "-oControlMaster=auto",
-        "-oControlPersist=60",
-        f"-oControlPath={tempfile.mkdtemp(prefix='lab-')}/%C",
-    )
     inventory = HERE / "inventory"
 
     def begin(self, *arguments):
@@ -166,12 +159,7 @@ class Lab:
 
     def ssh(self, name, command, content=""):
         """Run a command as root, with a standard input that may be secret."""
-        done = subprocess.run(
-            ["ssh", "-F", self.path / "ssh_config", *self.shared, name, f"sudo {command}"],
-            input=content, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{name}: {command}: {done.stderr}"
-        return done.stdout
+        return self.cluster.ssh(name, command, content)
 
     def put(self, name, path, content, owner="airflow"):
         """Write a file on a machine that one account reads."""

@@ -50,11 +50,11 @@ class Lab:
 
     def answers(self, *faults):
         """Have PagerDuty answer like this; as it should, without any."""
-        self.cluster.local(
-            "ssh", "-F", str(self.cluster.lab / "ssh_config"), "control1",
-            "sudo install -o fakes -m 600 /dev/stdin /srv/fakes/pagerduty/faults.json",
-            input=json.dumps(faults),
-        )  # fmt: skip
+        self.cluster.ssh(
+            "control1",
+            "install -o fakes -m 600 /dev/stdin /srv/fakes/pagerduty/faults.json",
+            json.dumps(faults),
+        )
 
     def push(self, change=lambda config: config):
         """Publish the workflow with few months, and its config changed."""
