@@ -25,6 +25,7 @@ from pathlib import Path
 
 PAUSE_SECONDS = 0.01
 FILES_AT_ONCE = 500
+PAGE = 4096
 
 
 def forms(secret: bytes) -> Iterator[bytes]:
@@ -49,12 +50,24 @@ def read_secrets() -> list[bytes]:
     return secrets
 
 
-def read(path: Path) -> bytes:
-    """Read a file of /proc, whose process may be gone."""
+def read(path: str) -> bytes:
+    """Read a file of /proc, whose process may be gone.
+
+    By system calls alone and few of them: all processes are looked at a hundred times in a second.
+    """
+    content = b""
     try:
-        return path.read_bytes()
+        file = os.open(path, os.O_RDONLY)
+        try:
+            while part := os.read(file, PAGE):
+                content += part
+                if len(part) < PAGE:
+                    break
+        finally:
+            os.close(file)
     except OSError:
         return b""
+    return content
 
 
 def say(line: str) -> None:
@@ -71,16 +84,19 @@ def watch(pattern: re.Pattern[bytes]) -> dict[str, object]:
     rounds = looked = 0
     # The first look is over when this line is there.
     while not rounds or not select.select([0], [], [], PAUSE_SECONDS)[0]:
-        for process in Path("/proc").glob("[0-9]*"):
-            arguments = read(process / "cmdline")
-            if not arguments or seen.get(process.name) == arguments:
+        for process in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - paths cost more
+            arguments = read(f"/proc/{process}/cmdline")
+            if not arguments or seen.get(process) == arguments:
                 continue
-            seen[process.name] = arguments
+            seen[process] = arguments
             looked += 1
-            for kind, content in (("argv", arguments), ("environ", read(process / "environ"))):
+            for kind, content in (
+                ("argv", arguments),
+                ("environ", read(f"/proc/{process}/environ")),
+            ):
                 if pattern.search(content):
-                    name = read(process / "comm").decode().strip()
-                    found[f"{kind} of {name}"] = process.name
+                    name = read(f"/proc/{process}/comm").decode().strip()
+                    found[f"{kind} of {name}"] = process
         if not rounds:
             say("watching")
         rounds += 1
