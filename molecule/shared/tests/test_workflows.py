@@ -63,21 +63,16 @@ def test_cron_line_is_simple(airflow_node):
 
 @pytest.mark.timeout(300)
 def test_stopped_worker_finishes_its_task(cluster, pushed):
-    assert pushed
-    worker1, scheduler1 = cluster.node("worker1"), cluster.node("scheduler1")
-    deadline = time.monotonic() + 90
-    while scheduler1.run("airflow-env airflow dags trigger sleeper --run-id stop").rc:
-        assert time.monotonic() < deadline, "the pushed DAG was not parsed"
-    while not worker1.run("pgrep --full 'sleep 20'").stdout:
-        assert time.monotonic() < deadline, "the task did not start"
-        time.sleep(0.5)
+    worker1 = cluster.node("worker1")
+    cluster.wait_until_parsed(pushed, "sleeper", seconds=90)
+    run = cluster.begin("sleeper", "stop")
+    # Not the shell that asks.
+    started = "pgrep --full '[s]leep 20'"
+    cluster.wait(lambda: worker1.run(started).stdout, 90, "the task has started")
     began = time.monotonic()
     worker1.check_output("systemctl stop airflow-worker")
     assert time.monotonic() - began > 5, "the stop did not wait"
     try:
-        states = scheduler1.check_output(
-            "airflow-env airflow tasks states-for-dag-run sleeper stop --output plain 2>/dev/null"
-        )
-        assert "success" in states, states
+        assert cluster.tasks(run) == {"sleep": "success"}
     finally:
         worker1.check_output("systemctl start airflow-worker")
