@@ -159,7 +159,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while not (found := look()):
             assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-            time.sleep(0.5)
+            time.sleep(1)
         return found
 
     def local(self, *argv, **settings):

@@ -266,8 +266,9 @@ class Lab:
             return (
                 self[name]
                 .check_output(
-                    f"for p in /proc/[0-9]*; do case $(readlink $p/fd/*) in *{lock}*)"
-                    " read -r comm < $p/comm; [ $comm != python3 ] || echo ${p#/proc/};; esac; done"
+                    f"find /proc/[0-9]*/fd -lname '*{lock}*' 2>/dev/null | cut -d/ -f3 | sort -u |"
+                    " while read -r p; do"
+                    ' [ "$(cat /proc/$p/comm 2>/dev/null)" != python3 ] || echo $p; done'
                 )
                 .split()
             )
@@ -298,7 +299,7 @@ class Lab:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, f"there was not {what} in {seconds} s"
-            time.sleep(0.05)
+            time.sleep(0.2)
         return found
 
     def ended(self):
