@@ -43,12 +43,16 @@ class Cluster:
             controlpersist=60, controlpath=f"{_CONNECTIONS}/{name}",
         )  # fmt: skip
 
+    def ssh_command(self, name, command):
+        """Return what runs a command on a node as root, over the connection that tests share."""
+        return [
+            "ssh", "-F", str(LAB / "ssh_config"), "-oControlMaster=auto", "-oControlPersist=60",
+            f"-oControlPath={_CONNECTIONS}/{name}", name, f"sudo {command}",
+        ]  # fmt: skip
+
     def ssh(self, name, command, content=""):
         """Run a command on a node as root, with a standard input that may be secret."""
-        return self.local(
-            "ssh", "-F", str(LAB / "ssh_config"), "-oControlMaster=auto", "-oControlPersist=60",
-            f"-oControlPath={_CONNECTIONS}/{name}", name, f"sudo {command}", input=content,
-        )  # fmt: skip
+        return self.local(*self.ssh_command(name, command), input=content)
 
     def run_workflow(self, dag="ebi_flights_daily"):
         """Run a workflow and return what scripts/lab/run_workflow.py says of it."""

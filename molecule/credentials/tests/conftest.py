@@ -256,10 +256,11 @@ class Lab:
         """
         lock = f"/etc/airflow/.{Path(PLACES[name]).name}/.lock"
         holder = subprocess.Popen(
-            ["ssh", "-F", str(self.path / "ssh_config"), name,
-             f"sudo flock {lock} sh -c 'echo held; cat'"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.cluster.ssh_command(name, f"flock {lock} sh -c 'echo held; cat'"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert holder.stdout.readline() == "held\n"
 
         def modules():

@@ -54,8 +54,8 @@ class Searchers:
         """Return the command that runs the program on a machine."""
         if name == "controller":
             return [sys.executable, str(PROGRAM), *arguments]
-        words = ["sudo", "/usr/bin/python3", "/run/canaries.py", *arguments]
-        return ["ssh", "-F", str(self.lab.path / "ssh_config"), name, " ".join(words)]
+        words = ["/usr/bin/python3", "/run/canaries.py", *arguments]
+        return self.lab.cluster.ssh_command(name, " ".join(words))
 
     def search(self, needles):
         """Return where the needles are: {machine: [path]}."""
