@@ -250,7 +250,10 @@ RUN = "import airflow.sdk  # a DAG\n"
     [
         ("dags/etl/b.py", "from .base import X\n", ("from .base import", "from etl.base import")),
         ("dags/b.py", "\nfrom .base import X\n", ("from .base import", "from base import")),
-        ("dags/b.py", "from . import base\n", ("from . import", "import")),
+        ("dags/b.py", "from . import base\n", ("from . import", "import base")),
+        ("dags/b.py", "from . import (a,\n  b as c)\n", ("from . import", "import a, b as c")),
+        ("dags/b.py", "from . import *\n", ("from . import", None)),
+        ("dags/a/b.py", "from . import base\n", ("from . import", "from a import")),
         ("dags/a/b/c.py", "from ..x.y import z\n", ("from ..x.y import", "from a.x.y import")),
         ("dags/a/b.py", "from ...lib import z\n", ("from ...lib import", "from lib import")),
         ("dags/b.py", "from ...x import z\n", ("from ...x import", None)),

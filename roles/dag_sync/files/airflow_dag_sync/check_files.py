@@ -96,8 +96,11 @@ def python_problem(path: Path) -> str | None:
     return None
 
 
-def relative_import(path: Path) -> tuple[int, int, str] | None:
-    """Return line, level and module of the first import at the top of a file that is relative."""
+def relative_import(path: Path) -> tuple[int, int, str, str] | None:
+    """Return the first import at the top of a file that is relative.
+
+    That is its line, level and module, and what it imports from there.
+    """
     content = path.read_bytes()
     if not RELATIVE.search(content):
         return None
@@ -108,7 +111,8 @@ def relative_import(path: Path) -> tuple[int, int, str] | None:
     for statement in statements:
         # Those inside of a function, or of a try, need not fail.
         if isinstance(statement, ast.ImportFrom) and statement.level:
-            return statement.lineno, statement.level, statement.module or ""
+            names = ", ".join(map(ast.unparse, statement.names))
+            return statement.lineno, statement.level, statement.module or "", names
     return None
 
 

@@ -26,7 +26,7 @@ from airflow_dag_sync.text import (
 )
 
 # Path, line, level and module.
-RelativeImport = tuple[str, int, int, str]
+RelativeImport = tuple[str, int, int, str, str]
 
 # The program of this package that the gate's interpreter runs by itself.
 CHECK_FILES = Path(__file__).with_name("check_files.py")
@@ -121,8 +121,8 @@ class Gate:
         found = json.loads(done.stdout)
         problems = [(str(path), str(problem)) for path, problem in found["problems"]]
         relative = [
-            (str(path), int(line), int(level), str(module))
-            for path, line, level, module in found["relative"]
+            (str(path), int(line), int(level), str(module), str(names))
+            for path, line, level, module, names in found["relative"]
         ]
         return problems, relative
 

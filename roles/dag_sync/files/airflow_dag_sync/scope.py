@@ -40,17 +40,19 @@ class Scope:
         """Whether Airflow runs a file by itself, to find DAGs in it."""
         return self.searches(path) and is_dag_file(self.release / path)
 
-    def relative_import_problem(self, path: str, line: int, level: int, module: str) -> str:
+    def relative_import_problem(
+        self, path: str, line: int, level: int, module: str, names: str
+    ) -> str:
         """Say why an import of a file that Airflow runs fails, and what to write instead."""
         relative = f"from {'.' * level}{module} import"
-        absolute = self.absolute_import(path, level, module)
+        absolute = self.absolute_import(path, level, module, names)
         instead = f"write '{absolute}'" if absolute else "give the module's whole name"
         return (
             f"{path}:{line}: Airflow runs this file by itself, so that '{relative}' fails: "
             f"{instead}, or name the file in .airflowignore if it has no DAG"
         )
 
-    def absolute_import(self, path: str, level: int, module: str) -> str | None:
+    def absolute_import(self, path: str, level: int, module: str, names: str) -> str | None:
         """Write a relative import as one that begins where Python searches, if there is one.
 
         That is the folder of DAGs, and the root of the repository.
@@ -61,10 +63,12 @@ class Scope:
         folder = [] if self.dags_folder == "." else self.dags_folder.split("/")
         if package[: len(folder)] == folder:
             del package[: len(folder)]
-        names = [*package, *filter(None, module.split("."))]
-        if level > path.count("/") + 1 or not all(name.isidentifier() for name in names):
+        parts = [*package, *filter(None, module.split("."))]
+        if level > path.count("/") + 1 or not all(part.isidentifier() for part in parts):
             return None
-        return f"from {'.'.join(names)} import" if names else "import"
+        if parts:
+            return f"from {'.'.join(parts)} import"
+        return None if names == "*" else f"import {names}"
 
     def reads_by_name(self, path: str) -> bool:
         """Whether Airflow reads a path by its own name."""
