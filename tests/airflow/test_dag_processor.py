@@ -11,16 +11,13 @@ from airflow.api_fastapi.execution_api.datamodels.taskinstance import TIRunConte
 from airflow.callbacks.callback_requests import TaskCallbackRequest
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager
-from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
 from rax import alerting
-from rax.airflow import _outcomes, plugin
 from rax.alerting import pending, trigger
 from rax.workflow import _alerts
-from tests.airflow.workflow_testing import BAD_LOAD, FAILED, GOOD_CHECK, GOOD_LOAD, body, spooling
+from tests.airflow.workflow_testing import BAD_LOAD, FAILED, GOOD_CHECK, body, spooling
 
 # As Airflow's own; a processor that waits for an answer takes all of it.
 MAX_SECONDS = 50
@@ -92,26 +89,6 @@ def task_request(dag, run_id, task_id, msg=LOST):
         )
 
 
-def run_request(dag, run_id, task_id="summary", cause="task_failure"):
-    """Return the request of a run that has failed, as the scheduler makes it."""
-    with create_session() as session:
-        found = session.scalars(sqlalchemy.select(DagRun).filter_by(run_id=run_id)).one()
-        (ti,) = (ti for ti in found.get_task_instances(session=session) if ti.task_id == task_id)
-        request = found.produce_dag_callback(dag, success=False, relevant_ti=ti, reason=cause)
-    request.filepath, request.bundle_name = Path(dag.fileloc).name, "dags-folder"
-    return request
-
-
-def forget(*task_ids):
-    """Let tasks have noted nothing, as if they had been killed."""
-    with create_session() as session:
-        session.execute(
-            sqlalchemy.delete(XComModel).where(
-                XComModel.key == _outcomes.NOTE, XComModel.task_id.in_(task_ids)
-            )
-        )
-
-
 def told():
     return [entry.summary for entry in pending()]
 
@@ -131,75 +108,3 @@ def test_a_check_without_a_summary_alerts_from_there(load, run, process):
     dag = load(text)
     process(dag, [task_request(dag, run_id, "source")])
     assert told() == [f"{FAILED}check source: no reason is known"]
-
-
-@pytest.mark.parametrize(
-    ("forgotten", "said"),
-    [
-        ((), []),
-        (["summary"], [f"{FAILED}load: ValueError: no rows (and 1 more)"]),
-        (
-            ["load", "summary"],
-            [f"{FAILED}load: failed and did not say why; its log may (and 1 more)"],
-        ),
-    ],
-)
-def test_a_failed_run_is_told_of_once(ended, process, forgotten, said):
-    """By its summary, or else by its own callback, which knows the reasons of the tasks."""
-    dag, run_id = ended(body(GOOD_CHECK, BAD_LOAD))
-    forget(*forgotten)
-    log = process(dag, [run_request(dag, run_id)])
-    assert "Callback failed" not in log
-    assert told() == said
-
-
-@pytest.mark.parametrize("task_id", ["summary", "load"])
-def test_which_task_failed_last_by_the_clocks_does_not_matter(ended, process, task_id):
-    dag, run_id = ended(body(BAD_LOAD))
-    process(dag, [run_request(dag, run_id, task_id)])
-    assert told() == []
-    forget("summary")
-    process(dag, [run_request(dag, run_id, task_id)])
-    (summary,) = pending()
-    assert summary.summary == f"{FAILED}load: ValueError: no rows (and 1 more)"
-
-
-def test_the_scheduler_has_noted_why(ended, process):
-    dag, run_id = ended(body(GOOD_LOAD, "@summary\ndef report():\n    raise ValueError"))
-    forget("report")
-    with create_session() as session:
-        ti = session.scalars(
-            sqlalchemy.select(TaskInstance).filter_by(run_id=run_id, task_id="report")
-        ).one()
-        plugin.on_task_instance_failed("running", ti, f"{LOST} Extra info: x\nOSError: disk full")
-    process(dag, [run_request(dag, run_id, "report")])
-    assert told() == [f"{FAILED}report: could not be run: OSError: disk full"]
-
-
-def test_mapped_tasks(ended, process):
-    text = body(
-        "@task\ndef load(month):\n    if month == 2:\n        raise ValueError('no')\n"
-        "load.expand(month=[1, 2])"
-    )
-    dag, run_id = ended(text)
-    forget("summary")
-    process(dag, [run_request(dag, run_id)])
-    assert told() == [f"{FAILED}load[1]: ValueError: no (and 1 more)"]
-
-
-def test_a_run_that_took_too_long(ended, process):
-    dag, run_id = ended(body(GOOD_LOAD, options=", dagrun_timeout=timedelta(seconds=30)"))
-    process(dag, [run_request(dag, run_id, "load", "timed_out")])
-    assert told() == [
-        f"{FAILED}the run took longer than its dagrun_timeout of 0:00:30, and its summary was"
-        " skipped (load had not ended)"
-    ]
-
-
-def test_a_hundred_runs_at_once_while_pagerduty_is_away(ended, process, monkeypatch):
-    """One process of limited time has to tell of them all."""
-    monkeypatch.setattr(_alerts, "MAX_SEND_SECONDS", 2.0)
-    dag, run_id = ended(body(BAD_LOAD))
-    forget("summary")
-    process(dag, [run_request(dag, run_id)] * 100)
-    assert told() == [f"{FAILED}load: ValueError: no rows (and 1 more)"] * 100

@@ -20,7 +20,7 @@ from rax.airflow import _callbacks, _reasons, plugin
 from rax.airflow._outcomes import NOTE
 from rax.airflow.coordinator import Coordinator
 from tests.airflow.run_tasks import DAG_RUN, instance
-from tests.airflow.workflow_testing import FAILED, GOOD_LOAD, body
+from tests.airflow.workflow_testing import BAD_LOAD, FAILED, GOOD_LOAD, body
 
 STATE = (
     "Executor CeleryExecutor(parallelism=32) reported that the task instance"
@@ -85,6 +85,24 @@ def test_airflow_tells_the_plugin(run, load):
         assert (note["foreign"], note["try_number"], note["map_index"]) == (True, 1, -1)
     finally:
         get_listener_manager().pm.unregister(plugin)
+
+
+def test_a_task_that_said_why_and_was_lost_then(run):
+    """Its reason is the better one; and of a summary, it says that it has alerted."""
+    result = run(body(BAD_LOAD))
+    with create_session() as session:
+        found = session.scalars(
+            sqlalchemy.select(TaskInstance).filter_by(run_id=result.run_id)
+        ).all()
+        for ti in found:
+            plugin.on_task_instance_failed("running", ti, STATE.format("running"))
+    with create_session() as session:
+        notes = {
+            ti.task_id: session.merge(ti).xcom_pull(task_ids=ti.task_id, key=NOTE, session=session)
+            for ti in found
+        }
+    assert notes["load"]["reason"] == "ValueError: no rows"
+    assert not any(note.get("foreign") for note in notes.values())
 
 
 def test_the_entry_point_is_the_plugin():

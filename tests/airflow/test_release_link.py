@@ -21,7 +21,8 @@ from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunType
 
-from rax.airflow import _callbacks, _releases
+from rax.airflow import _outcomes, _releases
+from rax.workflow import _alerts
 
 URL = "https://git.example.org/dags/commit/"
 OLD, NEW = "a" * 40, "b" * 40
@@ -158,7 +159,7 @@ def test_a_callback_in_the_dag_processor_tells_of_the_release_of_the_run(
     monkeypatch.setenv("RAX_RELEASE_URL", URL + "{version}")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
     dag = SimpleNamespace(dag_id="linked", fileloc=fileloc, dagrun_timeout=None)
-    _callbacks.run_failed({"dag": dag, "run_id": "one", "reason": "timed_out"})
+    _alerts.run_failed(_outcomes.of_run("linked", "one", dag))
     ((_, (_, _, _, details, _), options),) = alerts.sent
     assert (details["release"], details["release_url"]) == (expected, URL + expected)
     assert options["links"] == {

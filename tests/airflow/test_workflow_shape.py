@@ -2,11 +2,10 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
-from airflow.serialization.serialized_objects import DagSerialization, LazyDeserializedDAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
 from rax.airflow import _callbacks, _outcomes
 from rax.airflow.workflow import CHECK_TIMEOUT
@@ -260,87 +259,9 @@ def test_the_serialised_dag_does_not_change(load):
 # Ends that no summary sees
 
 
-@pytest.mark.parametrize(
-    ("cause", "said"),
-    [
-        ("timed_out", "the run took longer than its dagrun_timeout, and its summary was skipped"),
-        (
-            "all_tasks_deadlocked",
-            "the run is stuck: none of its tasks can run, its summary neither",
-        ),
-        # Airflow cannot say which task it was.
-        ("task_failure", "summary: was killed, or could not start"),
-    ],
-)
-def test_a_run_whose_summary_could_not_run(load, alerts, cause, said):
-    dag = load(body(GOOD_LOAD, options=", on_failure_callback=print"))
-    own, callback = dag.on_failure_callback
-    assert own is print
-    callback({"dag": dag, "run_id": "manual", "reason": cause})
-    assert [sent[1][0] for sent in alerts.sent] == [f"{FAILED}{said}"]
-
-
-@pytest.mark.parametrize("text", [body(GOOD_LOAD), PLAIN.format("pass", "pass")])
-def test_the_scheduler_knows_that_a_run_is_to_be_told_of(load, text):
-    dag = load(text)
-    assert dag.on_failure_callback == [_callbacks.run_failed]
-    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_on_failure_callback
-
-
-@pytest.mark.parametrize(
-    ("note", "told"),
-    [
-        (None, False),
-        ({"try_number": 1}, False),
-        ({"try_number": 2}, True),
-        ({"try_number": 2, "foreign": True, "reason": "was lost"}, "was lost"),
-        (OSError("the API server is away"), False),
-    ],
-)
-def test_what_a_summary_that_failed_has_told(load, alerts, note, told):
-    def pull(task_ids, key):
-        # A list is of all tasks that have failed, of which there are none.
-        assert (task_ids, key) in (("summary", _outcomes.NOTE), ([], _outcomes.NOTE))
-        if isinstance(note, Exception):
-            raise note
-        return note
-
-    dag = load(body(GOOD_LOAD))
-    ti = SimpleNamespace(
-        dag_id="ebi",
-        run_id="manual",
-        task_id="summary",
-        try_number=2,
-        hostname="worker1",
-        xcom_pull=pull,
-        get_task_states=lambda dag_id, run_ids: {run_ids[0]: {"load": "success"}},  # noqa: ARG005 - Airflow's names
-    )
-    _callbacks.run_failed({"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti})
-    why = told if isinstance(told, str) else "was killed, or could not start"
-    expected = [] if told is True else [f"{FAILED}summary: {why}"]
-    assert [sent[1][0] for sent in alerts.sent] == expected
-
-
-def test_a_summary_that_no_worker_took(load, alerts):
-    ti = SimpleNamespace(
-        dag_id="ebi",
-        run_id="manual",
-        task_id="summary",
-        try_number=1,
-        hostname="",
-        xcom_pull=lambda task_ids, key: None,  # noqa: ARG005 - Airflow's names
-        get_task_states=lambda dag_id, run_ids: {run_ids[0]: {}},  # noqa: ARG005 - its names
-    )
-    dag = load(body(GOOD_LOAD))
-    _callbacks.run_failed({"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti})
-    assert [sent[1][0] for sent in alerts.sent] == [
-        f"{FAILED}summary: was not begun: no worker took it in time"
-    ]
-
-
 @pytest.mark.parametrize("state", ["failed", "running"])
 def test_a_run_that_failed_before_its_summary_ended(load, alerts, state):
-    """By its dagrun_timeout: the run's own callback tells, and nothing closes that incident."""
+    """By its dagrun_timeout: the scheduler tells, and nothing closes that incident."""
     task = load(body(GOOD_LOAD)).get_task("summary")
     ti = Lost("summary")
     ti.get_dagrun_state = lambda dag_id, run_id: state  # noqa: ARG005 - Airflow's names
@@ -375,21 +296,6 @@ def test_a_worker_that_is_lost(load, alerts):
     ]
 
 
-def test_a_summary_that_has_told_says_so(load, alerts):
-    noted = {}
-    ti = Lost("summary")
-    ti.xcom_push = noted.__setitem__
-    dag = load(body(GOOD_LOAD))
-    task = dag.get_task("summary")
-    for callback in task.on_failure_callback:
-        callback({"ti": ti, "task": task})
-    assert len(alerts.sent) == 1
-    ti.xcom_pull = lambda task_ids, key: noted[key]  # noqa: ARG005 - Airflow's names
-    context = {"dag": dag, "run_id": "manual", "reason": "task_failure", "ti": ti, "task": task}
-    dag.on_failure_callback[-1](context)
-    assert len(alerts.sent) == 1
-
-
 @pytest.mark.parametrize(
     ("note", "state"),
     [
@@ -401,7 +307,7 @@ def test_what_a_cleared_or_marked_task_noted_before(load, alerts, note, state): 
     task = load(body(GOOD_LOAD)).get_task("load")
     for now in ("success", "failed", "skipped", "upstream_failed"):
         crumb = {"map_index": -1, "state": now, "duration": 1.5}
-        outcome = _outcomes._outcome(None, task, crumb, note)
+        outcome = _outcomes.outcome(task, crumb, note)
         assert (outcome.state, outcome.duration) == (now, 1.5)
         told = (outcome.rows, outcome.reason, outcome.try_number)
         kept = (note.get("rows"), note.get("reason", ""), 2)

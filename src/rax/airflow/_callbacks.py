@@ -3,7 +3,7 @@
 
 Where a task's own process cannot do so, since it was killed or its worker is lost, the DAG
 processor calls. Of a task it says nothing there: the summary tells of it, or, where that cannot
-run, ``run_failed`` does. So each failure is told of once.
+run, the scheduler does (``_failed_runs``). So each failure is told of once.
 """
 
 import contextlib
@@ -12,16 +12,8 @@ import datetime
 import logging
 from typing import Any
 
-from rax.airflow import _dag_processor
-from rax.airflow._outcomes import (
-    NOTE,
-    failures_of,
-    is_summary,
-    map_index,
-    of_run,
-    run_url,
-    unreported,
-)
+from rax.airflow._caller import DAG_PROCESSOR, is_called_by
+from rax.airflow._outcomes import NOTE, is_summary, map_index, of_run, run_url
 from rax.airflow._releases import release, release_url
 from rax.workflow import _alerts
 from rax.workflow._summary import name_of, rows_of
@@ -65,11 +57,11 @@ def check_failed(context: Any) -> None:
 
 def _is_left_to_the_summary(context: Any) -> bool:
     dag = getattr(context.get("task"), "dag", None)
-    return _dag_processor.is_caller() and any(map(is_summary, getattr(dag, "tasks", ())))
+    return is_called_by(DAG_PROCESSOR) and any(map(is_summary, getattr(dag, "tasks", ())))
 
 
 def _note(context: Any, **fields: Any) -> None:
-    if _dag_processor.is_caller():
+    if is_called_by(DAG_PROCESSOR):
         return
     ti = context["ti"]
     start = getattr(ti, "start_date", None)
@@ -93,7 +85,7 @@ def summary_succeeded(context: Any) -> None:
 
 
 def summary_failed(context: Any) -> None:
-    """Open the incident, or add to it, unless that is done already or is left to the run."""
+    """Open the incident, or add to it, unless that is done already or is left to the scheduler."""
     if _is_left_to_the_summary(context) or _is_run_failed(context["ti"]):
         return
     ti, found = context["ti"], getattr(context["task"], "_found", None)
@@ -107,7 +99,7 @@ def summary_failed(context: Any) -> None:
     if failures and all(task.alerted for task in failures):
         log.info("The failed check has opened the incident already")
     elif _alerts.run_failed(found) == "lost":
-        # Without a note, the run's own callback tries again on the scheduler's node.
+        # Without a note, the scheduler tries again on its own node.
         return
     _note(context)
 
@@ -120,28 +112,3 @@ def _is_run_failed(ti: Any) -> bool:
         # Without an answer: one alert too many is better than none.
         log.info("The state of the run cannot be got", exc_info=True)
         return False
-
-
-def run_failed(context: Any) -> None:
-    """Open the incident where the summary could not: ``on_failure_callback`` of the DAG."""
-    dag, run_id, ti = context["dag"], context["run_id"], context.get("ti")
-    why = _why_ended(dag, ti, context.get("reason", "")) or unreported(dag, ti)
-    if why:
-        found = of_run(dag.dag_id, run_id, dag)
-        tasks, gaps = failures_of(dag, ti) if ti is not None else ((), ())
-        _alerts.run_failed(dataclasses.replace(found, tasks=tasks, problem=why, gaps=gaps))
-
-
-def _why_ended(dag: Any, ti: Any, cause: str) -> str:
-    """Return why Airflow has ended the run, or nothing where its tasks have."""
-    if cause == "timed_out":
-        limit = f" of {dag.dagrun_timeout}" if dag.dagrun_timeout else ""
-        late = (
-            f" ({ti.task_id} had not ended)" if ti is not None and not is_summary(ti.task) else ""
-        )
-        return (
-            f"the run took longer than its dagrun_timeout{limit}, and its summary was skipped{late}"
-        )
-    if cause == "all_tasks_deadlocked":
-        return "the run is stuck: none of its tasks can run, its summary neither"
-    return ""

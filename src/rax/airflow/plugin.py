@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from rax.airflow import _failed_runs
+from rax.airflow._caller import SCHEDULER, is_called_by
 from rax.airflow._outcomes import NOTE
-from rax.airflow._reasons import note, why_failed
+from rax.airflow._reasons import is_own_failure, note, why_failed
 
 
 class ReasonsPlugin(AirflowPlugin):  # type: ignore[misc]  # Airflow is not here when types are checked
-    """Has scheduler and API server note why tasks failed that could not say so themselves."""
+    """Has Airflow tell of tasks and runs that failed and could not say so themselves."""
 
     name = "rax_reasons"
     listeners: ClassVar[list[Any]] = [sys.modules[__name__]]
@@ -25,20 +27,26 @@ def on_task_instance_failed(previous_state: Any, task_instance: Any, error: Any)
     if not hasattr(task_instance, "_sa_instance_state"):
         return
     from airflow.models.xcom import XComModel
+    from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
     session, why = object_session(task_instance), why_failed(task_instance, str(error or ""))
     if session is None or not why:
         return
+    names = ("dag_id", "task_id", "run_id", "map_index")
+    place = {"key": NOTE} | {name: getattr(task_instance, name) for name in names}
     # A savepoint, since nothing that fails here may undo what the scheduler does.
     with session.begin_nested():
-        XComModel.set(
-            key=NOTE,
-            value=note(task_instance, why),
-            dag_id=task_instance.dag_id,
-            task_id=task_instance.task_id,
-            run_id=task_instance.run_id,
-            map_index=task_instance.map_index,
-            serialize=False,
-            session=session,
-        )
+        own = session.scalar(select(XComModel.value).filter_by(**place))
+        # It may have said why, and been lost with its worker before Airflow knew that it ended.
+        if not is_own_failure(own, task_instance.try_number):
+            value = note(task_instance, why)
+            XComModel.set(**place, value=value, serialize=False, session=session)
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # Airflow is not here when types are checked
+def on_dag_run_failed(dag_run: Any, msg: str) -> None:
+    """Tell of a run that failed: called by the scheduler, by the API server, and in a test."""
+    # A person who marks a run as failed knows of it.
+    if is_called_by(SCHEDULER):
+        _failed_runs.run_failed(dag_run, msg)

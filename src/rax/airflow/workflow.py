@@ -85,7 +85,6 @@ class SummaryOperator(_FunctionOperator):
         self.on_failure_callback: Any = [*self.on_failure_callback, _callbacks.summary_failed]
         # In a DAG that @workflow has not made, nobody else observes it and its tasks.
         if self.has_dag():
-            observe_run(self.dag)
             for task in self.dag.tasks:
                 observe(task)
 
@@ -129,13 +128,6 @@ def observe(task: Any) -> None:
     if hooks.get(own_hook) is None:
         hooks[own_hook] = _callbacks.note_success
     _call_on_failure(task, _callbacks.check_failed if is_check(task) else _callbacks.note_failure)
-
-
-def observe_run(dag: Any) -> None:
-    """Have a DAG open the incident for runs that fail before their summary can."""
-    _call_on_failure(dag, _callbacks.run_failed)
-    # The scheduler looks at this flag, which the DAG set when it was made.
-    dag.has_on_failure_callback = True
 
 
 def _call_on_failure(owner: Any, callback: Callable[[Any], None]) -> None:

@@ -106,7 +106,7 @@ def wire(dag: Any) -> None:
         retried, something depends on the summary, or nothing depends on a setup
     """
     from rax.airflow._outcomes import is_check, is_summary
-    from rax.airflow.workflow import observe, observe_run
+    from rax.airflow.workflow import observe
 
     summaries = [task for task in dag.tasks if is_summary(task)]
     if len(summaries) > 1:
@@ -138,7 +138,6 @@ def wire(dag: Any) -> None:
                 raise WorkflowError(f"nothing depends on the setup {task.task_id} of {dag.dag_id}")
             last.set_upstream(task)
         observe(task)
-    observe_run(dag)
 
 
 def _declare(decorated: Any) -> Any:
