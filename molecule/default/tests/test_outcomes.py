@@ -148,16 +148,23 @@ class Run:
 
 
 # Airflow leaves out such files unless it is told otherwise: they don't say what they declare.
-PLAIN = '''"""A workflow of one check."""
+PLAIN = '''"""A workflow of one check, whose summary cannot say how it went."""
 
-from rax.workflow import check, workflow
+import os
+import signal
+
+from rax.workflow import check, summary, workflow
 
 
-@workflow()
+@workflow(is_paused_upon_creation=False)
 def plain():
     @check
     def nothing():
         pass
+
+    @summary
+    def end():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 plain()
@@ -310,11 +317,24 @@ def test_alert_is_kept_while_pagerduty_is_away_and_sent_by_cron(lab, fine):
 
 
 @pytest.mark.timeout(200)
-def test_file_without_the_telling_words_is_found(lab):
+def test_the_scheduler_tells_of_a_run_whose_summary_was_killed(lab):
+    """Of one in a file that Airflow leaves out unless it is told otherwise."""
     assert not re.search("dag|asset", PLAIN, re.IGNORECASE)
     sha = lab.cluster.push({"dags/plain.py": PLAIN}, "Check nothing")
     lab.cluster.sync(sha)
     lab.cluster.wait_until_parsed(sha, "plain")
+    before = len(lab.events())
+    run = lab.cluster.begin("plain", f"killed-{lab.session}")
+    assert lab.cluster.end(run, 90)["state"] == "failed"
+    # As cron does each minute.
+    lab.cluster.node("scheduler1").check_output("rax alerts flush")
+    (event,) = lab.events()[before:]
+    payload = event["payload"]
+    assert (event["dedup_key"], payload["source"]) == ("lab/plain", "scheduler1")
+    assert payload["summary"] == (
+        "plain (lab) failed: end: was killed by SIGKILL, most likely for want of memory"
+    )
+    assert payload["custom_details"]["release"] == sha
 
 
 def test_no_secret_was_told(lab, fine):
