@@ -1,5 +1,6 @@
 """Tests that need Airflow: run them in an environment made of packages/requirements-*.txt."""
 
+import gc
 import importlib.util
 import os
 import tempfile
@@ -15,6 +16,12 @@ else:
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
     from tests.airflow.workflow_testing import alerts, load, run  # noqa: F401 - pytest finds fixtures here
+
+
+def pytest_collection_finish():
+    """Spare each later search for garbage all that importing Airflow has made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

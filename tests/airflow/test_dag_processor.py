@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 from airflow.api_fastapi.execution_api.datamodels.taskinstance import TIRunContext
 from airflow.callbacks.callback_requests import TaskCallbackRequest
 from airflow.dag_processing.bundles.manager import DagBundlesManager
@@ -44,8 +45,14 @@ def ended(run, load):
     return ended
 
 
+@pytest.fixture(scope="module")
+def execution_api():
+    """Return what answers the processes that the DAG processor forks: making one takes seconds."""
+    return InProcessExecutionAPI()
+
+
 @pytest.fixture
-def process(monkeypatch):
+def process(execution_api, monkeypatch):
     """Return a function that has the DAG processor run callbacks; it returns what it logs."""
 
     def process(dag, requests):
@@ -53,6 +60,7 @@ def process(monkeypatch):
         monkeypatch.setattr(alerting, "trigger", trigger)
         file = Path(dag.fileloc)
         manager = DagFileProcessorManager(max_runs=1)
+        manager._api_server = execution_api
         manager.selector = selectors.DefaultSelector()
         manager._dag_bundles = list(DagBundlesManager().get_all_dag_bundles())
         info = DagFileInfo(
