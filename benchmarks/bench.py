@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure what a deployment costs, and write the figures to benchmarks/results/.
+"""Measure what a deployment costs, and say which aims it misses.
 
 credentials from a vault to locked files, in pings: a play with one ping on the same nodes
 dag_sync    a repository that is followed: to git by hand, and reads while it changes
@@ -8,21 +8,32 @@ first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
 
 Without a name, all. They make the clusters `bench`, `bench-credentials` and `bench-dag-sync`, and
-remove them at the end, whatever happens; `library` needs none.
+remove them at the end, whatever happens; `library` needs none. Reports are written to .lab/bench,
+and what a clean checkout has measured to the table of benchmarks/README.md.
 """
 
 import argparse
 import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import credentials, credentials_fleet, dag_sync, figures, library, measure
-from benchmarks.deployment import Cluster, converged_report, first_run_report
+from benchmarks import (
+    credentials,
+    credentials_fleet,
+    dag_sync,
+    figures,
+    history,
+    library,
+    measure,
+)
+from benchmarks.aims import AIMS
+from benchmarks.deployment import ROUNDS, SITE, Cluster, converged_report, first_run_report
+from benchmarks.figures import Report
 from benchmarks.measure import BenchError
 
-BENCHMARKS = ("credentials", "dag_sync", "library", "first_run", "converged")
 OWN_CLUSTER = "bench"
 
 
@@ -38,14 +49,14 @@ def arguments() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=" or ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=" or ".join(AIMS))
     parser.add_argument(
         "--cluster",
         default=OWN_CLUSTER,
         help="have `converged` use this cluster, which must be up, such as demo",
     )
     parser.add_argument(
-        "--results", type=Path, default=measure.HERE / "results", help="another folder to write to"
+        "--reports", type=Path, default=measure.LAB / "bench", help="another folder to write to"
     )
     parser.add_argument(
         "--quick",
@@ -54,29 +65,22 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--package-cache", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.names = options.names or BENCHMARKS
-    if unknown := set(options.names) - set(BENCHMARKS):
+    options.names = options.names or [*AIMS]
+    if unknown := set(options.names) - AIMS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     return options
 
 
-def measure_all(options: argparse.Namespace) -> None:
-    """Run the benchmarks that are named, and write a report of each as soon as it is there."""
-    machine = measure.look_at_machine()
-
-    def write(name: str, report: tuple[dict[str, Any], str]) -> None:
-        figures.write(options.results, name, machine, report)
-
+def measure_all(options: argparse.Namespace) -> Iterator[Report]:
+    """Run the benchmarks that are named, and give the report of each as soon as it is there."""
     if "credentials" in options.names:
         with measure.removed_at_the_end(credentials_fleet.CLUSTER):
-            report, drawing = credentials.measured()
-            write("credentials", report)
-            (options.results / "credentials.svg").write_text(drawing)
+            yield credentials.measured()
     if "dag_sync" in options.names:
         with measure.removed_at_the_end(dag_sync.CLUSTER):
-            write("dag_sync", dag_sync.measured(quick=options.quick))
+            yield dag_sync.measured(quick=options.quick)
     if "library" in options.names:
-        write("library", library.measured(quick=options.quick))
+        yield library.measured(quick=options.quick)
     with contextlib.ExitStack() as stack:
         own, cluster = Cluster(OWN_CLUSTER), Cluster(options.cluster)
         ours = "converged" in options.names and cluster.name == OWN_CLUSTER
@@ -84,11 +88,32 @@ def measure_all(options: argparse.Namespace) -> None:
             stack.enter_context(measure.removed_at_the_end(own.name))
             first = own.deploy(options.package_cache)
             if "first_run" in options.names:
-                write("first_run", first_run_report(first))
+                yield first_run_report(first)
         if "converged" in options.names:
             if not ours:
-                cluster.playbook("site", "site.yml")  # Others may have changed something.
-            write("converged", converged_report(*cluster.converged()))
+                cluster.playbook("site", SITE)  # Others may have changed something.
+            yield converged_report(cluster.converged(ROUNDS))
+
+
+def no_entry(options: argparse.Namespace, machine: dict[str, Any]) -> str:
+    """Return why the values of this run are not for the table of benchmarks/README.md, if so."""
+    if machine["dirty"]:
+        return "this checkout has changes that no commit has"
+    if options.quick:
+        return "few rounds are no measure"
+    if options.cluster != OWN_CLUSTER:
+        return f"nobody knows what else the cluster {options.cluster} does"
+    return ""
+
+
+def end(options: argparse.Namespace, machine: dict[str, Any], reports: list[Report]) -> None:
+    """Say which aims are missed, and enter the values into the table of benchmarks/README.md."""
+    if not reports:
+        return
+    print(f"\n{figures.summary(reports)}")
+    if not no_entry(options, machine):
+        history.enter(history.README, machine, reports)
+        print(f"The values are in {history.README.relative_to(measure.ROOT)}.")
 
 
 def main() -> int:
@@ -96,8 +121,19 @@ def main() -> int:
     options = arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    machine = measure.look_at_machine()
+    reports: list[Report] = []
     try:
-        measure_all(options)
+        # What can't be entered at the end is said before hours are spent.
+        history.read(history.README.read_text(), history.README.name)
+        if reason := no_entry(options, machine):
+            print(f"bench: no value will be entered into benchmarks/README.md: {reason}")
+        try:
+            for report in measure_all(options):
+                figures.write(options.reports, machine, report)
+                reports.append(report)
+        finally:
+            end(options, machine, reports)  # What was measured before a failure counts.
     except BenchError as error:
         print(f"\nscripts/bench: {error}", file=sys.stderr)
         return 1

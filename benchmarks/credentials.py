@@ -11,9 +11,9 @@ import statistics
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks import chart, figures, measure
+from benchmarks import figures, measure
+from benchmarks.aims import figures_of
 from benchmarks.credentials_fleet import (
     ALL,
     COPIED,
@@ -25,8 +25,8 @@ from benchmarks.credentials_fleet import (
     Step,
     Vault,
 )
-from benchmarks.figures import Aim
-from benchmarks.measure import Run, Span
+from benchmarks.figures import Report
+from benchmarks.measure import Run
 from benchmarks.memory import PeakMemory
 
 COPY = "benchmarks/copy_loop.yml"
@@ -45,9 +45,6 @@ AGAIN_ALL = Step("unchanged, 30 nodes", SOURCES, ALL)
 COPY_LOOP = Step("copy loop, 50 sources", COPIED, FEW, COPY, empty=True)
 # In this order, so that what is compared is close in time.
 STEPS = (PING, FIRST, AGAIN, FIRST_MANY, AGAIN_MANY, PING_ALL, FIRST_ALL, AGAIN_ALL)
-
-# How the tasks of the role are called in the figures: the rest is Ansible's own.
-PARTS = {"vault": "ask the vault", "lock": "lock the files", "ping": "ping"}
 
 
 @dataclass(frozen=True)
@@ -70,24 +67,19 @@ class Figures:
         pairs = zip(self.runs[step.name], self.runs[other.name], strict=False)
         return statistics.median(run.seconds / base.seconds for run, base in pairs)
 
-    def aims(self) -> list[Aim]:
+    def values(self) -> dict[str, float]:
         """Return the figures that have an aim."""
         per_source = self.seconds(FIRST) / SOURCES
-        return [
-            Aim("first refresh, 1,000 sources, 3 nodes, in pings", self.ratio(FIRST, PING), 2.0),
-            Aim("the same with nothing changed", self.ratio(AGAIN, PING), 1.6),
-            Aim("10,000 sources, first, to 1,000", self.ratio(FIRST_MANY, FIRST), 5),
-            Aim("10,000 sources, unchanged, to 1,000", self.ratio(AGAIN_MANY, AGAIN), 5),
-            Aim("30 nodes, nothing changed, in pings", self.ratio(AGAIN_ALL, PING_ALL), 1.6),
-            Aim(
-                "faster than a copy loop, per source",
-                self.seconds(COPY_LOOP) / COPIED / per_source, 200, at_least=True,
-            ),
-            Aim(
-                "requests of the vault: pages and a token",
-                sum(self.requests.values()), pages(SOURCES) + 1, unit="",
-            ),
-        ]  # fmt: skip
+        return {
+            "first": self.ratio(FIRST, PING),
+            "unchanged": self.ratio(AGAIN, PING),
+            "first_30": self.ratio(FIRST_ALL, PING_ALL),
+            "unchanged_30": self.ratio(AGAIN_ALL, PING_ALL),
+            "many_first": self.ratio(FIRST_MANY, FIRST),
+            "many_unchanged": self.ratio(AGAIN_MANY, AGAIN),
+            "loop": self.seconds(COPY_LOOP) / COPIED / per_source,
+            "requests": sum(self.requests.values()),
+        }
 
 
 def pages(sources: int) -> int:
@@ -95,25 +87,9 @@ def pages(sources: int) -> int:
     return math.ceil(sources / PAGE) + 1
 
 
-def part_of(span: Span) -> str:
-    """Return to which part of a run a span belongs."""
-    task = span.task.lower()
-    return next((name for word, name in PARTS.items() if word in task), "Ansible itself")
-
-
-def parts_of(run: Run) -> dict[str, float]:
-    """Return the seconds of a run by part; they add up to the whole."""
-    found = {"Ansible itself": run.start_and_end}
-    for span in run.spans:
-        found[part_of(span)] = found.get(part_of(span), 0.0) + span.seconds
-    return found
-
-
-def report(found: Figures) -> tuple[dict[str, Any], str]:
-    """Return the figures, raw and as Markdown."""
-    aims = found.aims()
+def report(found: Figures) -> Report:
+    """Return what was found."""
     raw = {
-        "aims": figures.raw_aims(aims),
         "requests": found.requests,
         "memory_mib": found.memory,
         "runs": {
@@ -135,7 +111,6 @@ def report(found: Figures) -> tuple[dict[str, Any], str]:
     ]
     tokens, listed = found.requests["tokens"], found.requests["pages"]
     text = (
-        figures.aims_table(aims) + "\n![Figures and aims](credentials.svg)\n\n"
         f"The vault was asked {tokens + listed} times for {SOURCES:,} sources of one project:"
         f" {tokens} token, {listed} pages of {PAGE}, the last of them empty.\n\n"
         + figures.table(
@@ -159,25 +134,11 @@ def report(found: Figures) -> tuple[dict[str, Any], str]:
         + "\nTogether: the most that the playbook's processes had at one moment, shared pages"
         " counted once (PSS).\n"
     )
-    return raw, text
+    return Report("credentials", figures_of("credentials", found.values()), raw, text)
 
 
-def drawing(found: Figures) -> str:
-    """Return the figures as SVG."""
-    shares = [
-        chart.Share(aim.what, f"{aim.text(aim.value)} ({aim.row()[2]})", aim.share)
-        for aim in found.aims()
-    ]
-    stacks = []
-    for step in STEPS:
-        runs = found.runs[step.name]
-        middle = min(runs, key=lambda run: abs(run.seconds - found.seconds(step)))
-        stacks.append(chart.Stack(step.name, parts_of(middle), [run.seconds for run in runs]))
-    return chart.draw("Refresh of credentials: what of the aims is used", shares, stacks, "s")
-
-
-def measured() -> tuple[tuple[dict[str, Any], str], str]:
-    """Make the nodes and the vault, take all runs; return the report and the drawing."""
+def measured() -> Report:
+    """Make the nodes and the vault, take all runs, and return the report."""
     runs: dict[str, list[Run]] = {step.name: [] for step in (*STEPS, COPY_LOOP)}
     memory = {}
     with contextlib.ExitStack() as stack:
@@ -201,5 +162,4 @@ def measured() -> tuple[tuple[dict[str, Any], str], str]:
             memory[step.name] = {"largest": peak.largest / MIB, "together": peak.together / MIB}
             if step is AGAIN:
                 requests = vault.asked()
-    found = Figures(runs, requests, memory)
-    return report(found), drawing(found)
+    return report(Figures(runs, requests, memory))

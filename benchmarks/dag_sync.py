@@ -16,9 +16,10 @@ from typing import Any
 from ansible_collections.caspian.airflow.plugins.plugin_utils.program_files import program_files
 
 from benchmarks import dag_sync_node, figures, measure
+from benchmarks.aims import figures_of
 from benchmarks.dag_sync_repository import READ
 from benchmarks.dag_sync_steps import median_steps
-from benchmarks.figures import FEW_ROUNDS, Aim, ratio, ways_table
+from benchmarks.figures import Report, ratio, ways_table
 from benchmarks.measure import HERE, LAB, ROOT, BenchError
 
 CLUSTER = "bench-dag-sync"
@@ -60,19 +61,17 @@ class Figures:
     large: Mapping[str, Any]
     reads: Mapping[str, Any]
 
-    def aims(self) -> list[Aim]:
+    def values(self) -> dict[str, float]:
         """Return the figures that have an aim."""
-        tick, publish, read = self.ticks["seconds"], self.publish["seconds"], self.reads
+        tick, publish = self.ticks["seconds"], self.publish["seconds"]
         by_hand = publish["by hand"]
-        return [
-            Aim("tick without news, to a bare ls-remote",
-                ratio(tick["tick"], tick["ls-remote"]), 1.5),
-            Aim("what such ticks write", len(self.ticks["written"]), 0, unit=""),
-            Aim("publish 1 file of 1,500, to git by hand, gate off",
-                ratio(publish["gate off"], by_hand), 1.5),
-            Aim("the same, gate on", ratio(publish["gate on"], by_hand), 1.5),
-            Aim(f"torn of {read['pinned']:,} pinned reads", read["pinned_torn"], 0, unit=""),
-        ]  # fmt: skip
+        return {
+            "tick": ratio(tick["tick"], tick["ls-remote"]),
+            "written": len(self.ticks["written"]),
+            "gate_off": ratio(publish["gate off"], by_hand),
+            "gate_on": ratio(publish["gate on"], by_hand),
+            "torn": self.reads["pinned_torn"],
+        }
 
 
 def refuse_blunt_reads(reads: Mapping[str, int]) -> None:
@@ -108,20 +107,13 @@ def tick_parts(ticks: Mapping[str, Any]) -> dict[str, float]:
     return begin | {name: value for name, value in steps.items() if name != first}
 
 
-def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
-    """Return the figures, raw and as Markdown."""
-    aims, ticks, publish = found.aims(), found.ticks, found.publish
+def report(found: Figures, *, quick: bool = False) -> Report:
+    """Return what was found."""
+    ticks, publish = found.ticks, found.publish
     large, reads, disk = found.large, found.reads, found.publish["disk"]
-    raw = {
-        "aims": figures.raw_aims(aims),
-        "quick": quick,
-        **asdict(found),
-    }
     written = ", ".join(f"`{path}`" for path in ticks["written"]) or "nothing"
     imports = [(name, float(value)) for name, value in ticks["imports_ms"][:MAX_IMPORTS]]
     text = "\n".join([
-        (FEW_ROUNDS if quick else "")
-        + figures.aims_table(aims),
         ways_table("milliseconds", MILLI, ticks["seconds"], "ls-remote"),
         f"Written by the ticks: {written}, of {ticks['inodes']:,} inodes below the home, their"
         f" times included. Excepted is the time of `{ticks['excepted']}`, which says when a run"
@@ -153,7 +145,7 @@ def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]
         f" disk ({disk['apparent'] / MIB:.1f} MiB are in its files);"
         f" {disk['releases']} releases and the repository {disk['all'] / MIB:.1f} MiB.\n",
     ])  # fmt: skip
-    return raw, text
+    return Report("dag_sync", figures_of("dag_sync", found.values()), asdict(found), text, quick)
 
 
 class Machine:
@@ -192,7 +184,7 @@ class Machine:
         return found
 
 
-def measured(*, quick: bool = False) -> tuple[dict[str, Any], str]:
+def measured(*, quick: bool = False) -> Report:
     """Make the node, take all figures there, and return the report."""
     machine = Machine()
     machine.prepare()

@@ -2,46 +2,30 @@
 """Figures, the tables of them, and the reports that are written."""
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.aims import AIMS, Figure
 from benchmarks.measure import Run
 
 
 @dataclass(frozen=True)
-class Aim:
-    """A figure, and what it should be."""
+class Report:
+    """What a part of the benchmarks has found."""
 
-    what: str
-    value: float
-    limit: float
-    at_least: bool = False
-    unit: str = "×"
-
-    @property
-    def share(self) -> float:
-        """How much of what the aim allows was used."""
-        part, whole = (self.limit, self.value) if self.at_least else (self.value, self.limit)
-        return part / whole if whole else (math.inf if part else 0.0)
-
-    def row(self) -> tuple[str, str, str, str]:
-        """Return the figure as a line of the table."""
-        sign = "≥" if self.at_least else "≤"
-        return self.what, self.text(self.value), f"{sign} {self.text(self.limit)}", self.verdict
-
-    def text(self, value: float) -> str:
-        """Return a figure as people write it."""
-        digits = 0 if self.at_least or self.unit != "×" else 2
-        return f"{value:,.{digits}f}{self.unit}"
+    part: str
+    figures: Mapping[str, Figure]
+    raw: Mapping[str, Any]  # To count with.
+    text: str  # To read, without the figures that have an aim.
+    quick: bool = False
 
     @property
-    def verdict(self) -> str:
-        """Whether the aim is met."""
-        return "met" if self.share <= 1 else "**missed**"
+    def missed(self) -> list[Figure]:
+        """The figures that are not what they should be."""
+        return [figure for figure in self.figures.values() if not figure.met]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -73,7 +57,8 @@ def busy(machine: Mapping[str, Any]) -> str:
 def machine_line(machine: Mapping[str, Any]) -> str:
     """Return what the figures were taken on, as a sentence."""
     return (
-        f"{machine['date']}, commit {machine['commit']}: {machine['cores']} cores,"
+        f"{machine['date']}, commit {machine['commit']}"
+        f"{', with changes' if machine['dirty'] else ''}: {machine['cores']} cores,"
         f" {machine['memory_gib']} GiB, {machine['engine']},"
         f" ansible-core {machine['ansible_core']}, load {machine['load']:.1f} before the start."
     )
@@ -85,21 +70,41 @@ def spread(name: str, runs: Sequence[Run]) -> tuple[str, float, float, float, in
     return name, statistics.median(seconds), min(seconds), max(seconds), len(runs)
 
 
-def write(
-    results: Path, name: str, machine: dict[str, Any], report: tuple[dict[str, Any], str]
-) -> None:
-    """Write a benchmark's figures as JSON and as Markdown, and print the latter."""
-    figures, text = report
-    head = "\n\n".join(filter(None, (f"# {name}", machine_line(machine), busy(machine), text)))
-    results.mkdir(parents=True, exist_ok=True)
-    (results / f"{name}.md").write_text(head)
-    (results / f"{name}.json").write_text(
-        json.dumps({"benchmark": name, "machine": machine} | figures, indent=1) + "\n"
+def write(folder: Path, machine: Mapping[str, Any], report: Report) -> None:
+    """Write a report as JSON and as Markdown, and print the latter."""
+    parts = (
+        f"# {report.part}",
+        machine_line(machine),
+        busy(machine),
+        FEW_ROUNDS if report.quick else "",
+        table(("what", "measured", "aim", ""), [one.row() for one in report.figures.values()]),
     )
-    print(f"\n{head}")
+    text = "\n\n".join(filter(None, parts)) + "\n" + report.text
+    raw = {"benchmark": report.part, "quick": report.quick, "machine": machine} | {
+        "figures": {
+            name: asdict(figure) | {"met": figure.met} for name, figure in report.figures.items()
+        },
+        **report.raw,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{report.part}.md").write_text(text)
+    (folder / f"{report.part}.json").write_text(json.dumps(raw, indent=1) + "\n")
+    print(f"\n{text}")
 
 
-FEW_ROUNDS = "**Few rounds** (`--quick`): these figures are no measure.\n\n"
+def summary(reports: Sequence[Report]) -> str:
+    """Return which aims were missed, and which parts of the benchmarks were not measured."""
+    missed = [(report.part, *figure.row()[:3]) for report in reports for figure in report.missed]
+    lines = [f"Missed aims: {len(missed)} of {sum(len(report.figures) for report in reports)}.\n"]
+    if missed:
+        lines.append(table(("part", "what", "measured", "aim"), missed))
+    measured = {report.part for report in reports}
+    if left := [part for part in AIMS if part not in measured]:
+        lines.append(f"Not measured: {', '.join(left)}.\n")
+    return "\n".join(lines)
+
+
+FEW_ROUNDS = "**Few rounds** (`--quick`): these figures are no measure."
 
 
 def ratio(what: Sequence[float], base: Sequence[float]) -> float:
@@ -116,13 +121,3 @@ def ways_table(title: str, unit: float, seconds: Mapping[str, Sequence[float]], 
         to_base = f"{times:,.2f}" if times > 0.1 else f"{times:.2g}"
         rows.append((name, *(value * unit for value in shown), len(values), to_base))
     return table((title, "median", "least", "most", "rounds", f"to {base}"), rows)
-
-
-def aims_table(aims: Sequence[Aim]) -> str:
-    """Return a table of figures that have an aim."""
-    return table(("what", "measured", "aim", ""), [aim.row() for aim in aims])
-
-
-def raw_aims(aims: Sequence[Aim]) -> list[dict[str, Any]]:
-    """Return figures that have an aim as they are written to count with."""
-    return [asdict(aim) | {"met": aim.share <= 1} for aim in aims]

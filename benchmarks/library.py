@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from benchmarks import figures, measure
-from benchmarks.figures import FEW_ROUNDS, Aim, ratio, ways_table
+from benchmarks.aims import figures_of
+from benchmarks.figures import Report, ratio, ways_table
 from benchmarks.library_flips import FLIPPED
 from benchmarks.measure import ROOT, BenchError
 
@@ -34,39 +35,21 @@ class Figures:
     large_config: Mapping[str, Any]
     flips: Mapping[str, Any]
 
-    def aims(self) -> list[Aim]:
+    def values(self) -> dict[str, float]:
         """Return the figures that have an aim."""
         look_up, backend = self.look_up["seconds"], self.backend["seconds"]
-        imports, flips = self.imports["seconds"], self.flips
-        return [
-            Aim("get_credentials warm, to os.stat + a dict look-up",
-                ratio(look_up["get_credentials, warm"], look_up["os.stat + dict"]), 4),
-            Aim(f"get_credentials of {self.backend['sources']:,}, faster than Airflow's"
-                " LocalFilesystemBackend",
-                ratio(backend["LocalFilesystemBackend"], backend["get_credentials"]),
-                1000, at_least=True),
-            Aim("import rax.credentials, rax.config, to import json, pathlib",
-                ratio(imports["rax"], imports["json, pathlib"]), 3),
-            *(
-                aim
-                for config in (self.small_config, self.large_config)
-                for aim in config_aims(config)
-            ),
-            Aim(f"errors in {flips['reads']:,} reads by {flips['readers']} processes while"
-                f" {flips['published']} generations flip", flips["errors"], 0, unit=""),
-        ]  # fmt: skip
-
-
-def config_aims(config: Mapping[str, Any]) -> list[Aim]:
-    """Return the figures of a config, cold and warm."""
-    seconds, lines = config["seconds"], config["lines"]
-    loaded = seconds["yaml.safe_load"]
-    return [
-        Aim(f"get_config cold, {lines} lines, to yaml.safe_load", ratio(seconds["cold"], loaded),
-            1.2),
-        Aim(f"get_config warm, {lines} lines, faster than yaml.safe_load",
-            ratio(loaded, seconds["warm"]), 100, at_least=True),
-    ]  # fmt: skip
+        imports = self.imports["seconds"]
+        small, large = self.small_config["seconds"], self.large_config["seconds"]
+        return {
+            "warm": ratio(look_up["get_credentials, warm"], look_up["os.stat + dict"]),
+            "backend": ratio(backend["LocalFilesystemBackend"], backend["get_credentials"]),
+            "imports": ratio(imports["rax"], imports["json, pathlib"]),
+            "small_cold": ratio(small["cold"], small["yaml.safe_load"]),
+            "small_warm": ratio(small["yaml.safe_load"], small["warm"]),
+            "large_cold": ratio(large["cold"], large["yaml.safe_load"]),
+            "large_warm": ratio(large["yaml.safe_load"], large["warm"]),
+            "errors": self.flips["errors"],
+        }
 
 
 def refuse_blunt_flips(flips: Mapping[str, Any]) -> None:
@@ -81,22 +64,15 @@ def refuse_blunt_flips(flips: Mapping[str, Any]) -> None:
         )
 
 
-def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]:
-    """Return the figures, raw and as Markdown."""
-    aims, flips, backend = found.aims(), found.flips, found.backend
-    raw = {
-        "aims": figures.raw_aims(aims),
-        "quick": quick,
-        **asdict(found),
-    }
+def report(found: Figures, *, quick: bool = False) -> Report:
+    """Return what was found."""
+    flips, backend = found.flips, found.backend
     kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(flips["kinds"].items()))
     configs = [
         ways_table(f"{config['lines']} lines, µs", MICRO, config["seconds"], "yaml.safe_load")
         for config in (found.small_config, found.large_config)
     ]
     text = "\n".join([
-        (FEW_ROUNDS if quick else "")
-        + figures.aims_table(aims),
         "One credential, again and again; the least that notices a new file is `os.stat` of it and"
         " a look into a dict:\n",
         ways_table("µs per call", MICRO, found.look_up["seconds"], "os.stat + dict"),
@@ -123,7 +99,7 @@ def report(found: Figures, *, quick: bool = False) -> tuple[dict[str, Any], str]
         ),
         *([f"What failed: {kinds}.\n"] if kinds else []),
     ])  # fmt: skip
-    return raw, text
+    return Report("library", figures_of("library", found.values()), asdict(found), text, quick)
 
 
 def stage(name: str, *, quick: bool) -> dict[str, Any]:
@@ -138,7 +114,7 @@ def stage(name: str, *, quick: bool) -> dict[str, Any]:
     return found
 
 
-def measured(*, quick: bool = False) -> tuple[dict[str, Any], str]:
+def measured(*, quick: bool = False) -> Report:
     """Take all figures, and return the report."""
     found = {field.name: stage(field.name, quick=quick) for field in fields(Figures)}
     if not quick:

@@ -157,13 +157,21 @@ def look_at_machine() -> dict[str, Any]:
     engine = capture("scripts/nodes", "engine")
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "commit": capture("git", "describe", "--always", "--dirty") or "unknown",
+        "commit": capture("git", "rev-parse", "--short", "HEAD") or "unknown",
+        "dirty": is_dirty(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "engine": capture(engine, "--version") if engine else "no engine",
         "ansible_core": importlib.metadata.version("ansible-core"),
         "load": os.getloadavg()[0],
     }
+
+
+def is_dirty() -> bool:
+    """Tell whether this is anything but a commit; the figures that were entered are no change."""
+    others = ("--", ".", ":(exclude)benchmarks/README.md")
+    known = capture("git", "rev-parse", "--verify", "HEAD")
+    return not known or bool(capture("git", "status", "--porcelain", *others))
 
 
 @contextlib.contextmanager

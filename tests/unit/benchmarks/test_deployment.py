@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
-from bench_testing import make_run
+from bench_testing import CLEAN, make_run
 
-from benchmarks import deployment
+from benchmarks import deployment, measure
 
 RUN = make_run(
     spans=[
@@ -31,25 +31,45 @@ def test_a_repeated_task_is_slow_as_one():
     ]
 
 
-def test_converged_is_the_ratio_of_medians_and_shows_the_median_run():
+def test_converged_is_the_median_of_ratios_and_shows_the_median_run():
     sites = [make_run(seconds) for seconds in (60.0, 40.0, 90.0)]
-    pings = [make_run(seconds) for seconds in (2.0, 9.0, 1.0)]
-    figures, text = deployment.converged_report(sites, pings)
-    assert figures["pings"] == 30.0
-    assert figures["run"]["seconds"] == 60.0
-    assert "costs **30.0 pings** (aim: at most 40)" in text
-    assert "| site.yml | 60.0 | 40.0 | 90.0 | 3 |" in text
+    pings = [make_run(seconds) for seconds in (2.0, 4.0, 1.0)]
+    report = deployment.converged_report(deployment.Converged(sites, pings))
+    assert report.figures["pings"].value == 30.0
+    assert report.raw["run"]["seconds"] == 60.0
+    assert "| site.yml | 60.0 | 40.0 | 90.0 | 3 |" in report.text
+    assert "| ping | 2.0 | 1.0 | 4.0 | 3 |" in report.text
 
 
-@pytest.mark.parametrize(("warm", "word"), [(True, "it was warm"), (False, "it was cold")])
+@pytest.mark.parametrize(("warm", "word"), [(True, "was warm"), (False, "was cold")])
 def test_a_first_run_is_told_by_phase(warm, word):
     first = deployment.FirstRun(
         {"nodes": 20.0}, RUN, 10.0, [make_run(2.0)], warm, image_built=False
     )
-    figures, text = deployment.first_run_report(first)
-    assert figures["seconds"] == sum(figures["phases"].values()) == 40.0
-    assert figures["pings"] == 20.0
-    assert "**40 s, 20 pings** (aim: under 300 s" in text
-    assert word in text
-    assert "| nodes | 20.0 | 50% | 10.0 |" in text
-    assert "| site.yml: Second | 5.0 | 12% | 2.5 |" in text
+    report = deployment.first_run_report(first)
+    assert report.figures["seconds"].value == sum(report.raw["phases"].values()) == 40.0
+    assert "That is 20 pings. The cache of packages" in report.text
+    assert word in report.text
+    assert "| nodes | 20.0 | 50% | 10.0 |" in report.text
+    assert "| site.yml: Second | 5.0 | 12% | 2.5 |" in report.text
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_runs_that_changed_something_are_no_figure(monkeypatch, changed):
+    """The ping goes first, alone to open the connections; each has the same options."""
+    taken = []
+
+    def playbook(label, path, *arguments, **_):
+        taken.append((path, *arguments))
+        return make_run(recap={"a": CLEAN | {"changed": changed * (label == "site")}})
+
+    monkeypatch.setattr(measure, "playbook", playbook)
+    cluster = deployment.Cluster("x")
+    if changed:
+        with pytest.raises(measure.BenchError, match="should have changed nothing"):
+            cluster.converged(2, "--limit", "a")
+        return
+    found = cluster.converged(2, "--limit", "a")
+    assert (len(found.sites), len(found.pings)) == (2, 2)
+    ping, site = ((path, "--limit", "a") for path in (measure.PING, "site.yml"))
+    assert taken == [ping, ping, site, ping, site]

@@ -2,13 +2,13 @@
 import contextlib
 import json
 import os
-import re
+import subprocess
 import sys
 
 import pytest
 from bench_testing import CLEAN, make_run
 
-from benchmarks import figures, measure, memory
+from benchmarks import measure, memory
 
 RUN = make_run(spans=[("P", "r", "write | Write", 1.0)])
 
@@ -157,29 +157,25 @@ def test_a_cluster_is_removed_however_the_block_ends(monkeypatch, error):
     assert ran == [("destroy", "scripts/nodes", "destroy", "--cluster", "bench")]
 
 
-def test_a_table_keeps_its_columns():
-    rows = [("write | Write", 1.26, "7%"), ("b", 3, "93%")]
-    assert figures.table(("task", "n", "share"), rows).splitlines() == [
-        "| task | n | share |",
-        "| --- | --: | --: |",
-        "| write \\| Write | 1.3 | 7% |",
-        "| b | 3 | 93% |",
-    ]
+def test_a_checkout_is_a_commit_unless_something_else_is_in_it(lab):
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *identity, *words], cwd=lab, check=True, capture_output=True)
 
-
-@pytest.mark.parametrize(("load", "warns"), [(0.2, False), (3.0, True)])
-def test_figures_of_a_busy_machine_say_so(load, warns):
-    assert ("busy" in figures.busy({"load": load, "cores": 2})) == warns
-
-
-def test_a_report_is_written_to_read_and_to_count_with(tmp_path, capsys):
-    machine = {"date": "2026-01-02", "commit": "abc", "cores": 2, "memory_gib": 8, "load": 0.1,
-               "engine": "podman 4", "ansible_core": "2.19.0"}  # fmt: skip
-    figures.write(tmp_path / "results", "ping", machine, ({"seconds": [1.5]}, "A **text**.\n"))
-    text = (tmp_path / "results/ping.md").read_text()
-    assert re.match(
-        r"# ping\n\n2026-01-02, commit abc: .* load 0\.1 .*\n\nA \*\*text\*\*\.\n$", text
-    )
-    raw = json.loads((tmp_path / "results/ping.json").read_text())
-    assert raw == {"benchmark": "ping", "machine": machine, "seconds": [1.5]}
-    assert text in capsys.readouterr().out
+    (lab / "benchmarks").mkdir()
+    readme = lab / "benchmarks/README.md"
+    assert measure.is_dirty(), "no repository"
+    git("init")
+    assert measure.is_dirty(), "no commit"
+    for path in (readme, lab / "code"):
+        path.write_text("old")
+    git("add", ".")
+    git("commit", "-m", "x")
+    assert not measure.is_dirty()
+    readme.write_text("figures that were entered")
+    assert not measure.is_dirty()
+    (lab / "code").write_text("new")
+    assert measure.is_dirty()
+    git("commit", "-am", "y")
+    (lab / "more").touch()
+    assert measure.is_dirty(), "a file that git does not know"
