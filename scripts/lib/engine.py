@@ -78,16 +78,21 @@ class Engine:
         addresses = [ipaddress.ip_network(subnet)[number] for subnet in shown.split()]
         return [f"--ip{'6' if one.version == 6 else ''}={one}" for one in addresses]
 
+    def limit_options(self) -> list[str]:
+        """Return the limits that any container gets.
+
+        A machine that lacks CAP_SYS_RESOURCE can't raise its own limits.
+        """
+        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return [f"--ulimit=nofile={open_files}:{open_files}", "--ulimit=nproc=30000:30000"]
+
     def systemd_options(self) -> list[str]:
         """Return what a container needs so that systemd and its sandboxing work inside."""
-        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         options = [
             # The unit files' own sandboxing is silently dropped without these two.
             "--cap-add=SYS_ADMIN",
             "--cap-add=SYS_PTRACE",
-            # A machine that lacks CAP_SYS_RESOURCE can't raise its own limits.
-            f"--ulimit=nofile={open_files}:{open_files}",
-            "--ulimit=nproc=30000:30000",
+            *self.limit_options(),
         ]
         if self.name == "podman":
             options += ["--systemd=always", "--security-opt=unmask=ALL"]

@@ -79,6 +79,35 @@ def _make_image(engine: Engine, release: str, name: str, folder: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
+# What a new node makes for itself, so that no other one has it.
+FORGET = "rm -f /etc/ssh/ssh_host_* && : > /etc/machine-id"
+
+
+def image_like(engine: Engine, network: str, container: str) -> str:
+    """Make an image of what is on a node's disk now, and return its name.
+
+    It has neither host keys nor a machine id. `network` is the cluster's, after which it is called.
+    """
+    name = like_name(network)
+    say(f"making an image of what is on {container}")
+    engine("commit", container, name)
+    forgetting = f"{network}.forgetting"
+    try:
+        engine(
+            "run", "--name", forgetting, "--network=none", *engine.limit_options(), name,
+            "sh", "-c", FORGET,
+        )  # fmt: skip
+        engine("commit", forgetting, name)
+    finally:
+        engine("rm", "--force", "--volumes", forgetting, quiet=True)
+    return name
+
+
+def like_name(network: str) -> str:
+    """Return the name of the image that a cluster has of one of its nodes."""
+    return f"localhost/{network}:like"
+
+
 def shell_quote(text: str) -> str:
     """Quote a text for sh inside single quotes."""
     return "'" + text.replace("'", "'\\''") + "'"

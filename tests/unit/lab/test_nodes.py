@@ -40,7 +40,7 @@ class Engine(engine.Engine):
             return SUBNETS
         if command == "run":
             name = argv[argv.index("--name") + 1]
-            number = next(one for one in argv if "number=" in one).partition("number=")[2]
+            number = "".join(one for one in argv if "number=" in one).partition("number=")[2]
             self.containers[name] = [number, True, "running"]
         elif command == "start":
             self.containers[argv[0]][1] = True
@@ -87,8 +87,8 @@ def create(nodes, monkeypatch, tmp_path):
     monkeypatch.setattr(nodes, "MAX_BOOT_SECONDS", 0)
     monkeypatch.setattr(nodes, "make_image", lambda *_: "image")
 
-    def make(podman, *names):
-        nodes.create(podman, "x", list(names), "bookworm", [], ipv6=False)
+    def make(podman, *names, like=None):
+        nodes.create(podman, "x", list(names), "bookworm", [], ipv6=False, like=like)
         return [(tmp_path / "x" / name).read_text() for name in ("known_hosts", "ssh_config")]
 
     return make
@@ -156,6 +156,29 @@ def test_a_new_node_has_to_boot_without_a_failure(create, monkeypatch):
     monkeypatch.setattr(Engine, "execute", lambda *_: "degraded\n")
     with pytest.raises(engine.NodesError, match="worker1 did not boot in 0 s"):
         create(Engine(), "worker1")
+
+
+def test_a_node_may_begin_with_the_disk_of_another(create):
+    """Its units may fail until it is deployed; host keys and a machine id it makes for itself."""
+    podman = Engine(("worker1", "10", True, "running"))
+    create(podman, "worker2", like="worker1")
+    like = "localhost/caspian-x:like"
+    assert podman.commands("commit") == [
+        ["caspian-x-worker1", like],
+        ["caspian-x.forgetting", like],
+    ]
+    forgetting, started = podman.commands("run")
+    assert forgetting[-2:] == ["-c", "rm -f /etc/ssh/ssh_host_* && : > /etc/machine-id"]
+    assert like in started
+    assert "caspian-x.forgetting" not in podman.containers
+    assert all("is-system-running" not in argv for argv in podman.commands("exec"))
+
+
+def test_the_image_of_a_node_goes_with_its_cluster(nodes, monkeypatch, tmp_path):
+    monkeypatch.setattr(nodes, "LAB", tmp_path)
+    podman = Engine(("a", "10", True, ""))
+    nodes.destroy(podman, "x", [])
+    assert podman.commands("rmi") == [["localhost/caspian-x:like"]]
 
 
 @pytest.mark.usefixtures("create")
