@@ -6,10 +6,11 @@ dag_sync    a repository that is followed: to git by hand, and reads while it ch
 library     what rax costs those who import it: credentials, configs, reads while they change
 first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
+fleet       the same on 30 nodes, to 4
 
-Without a name, all. They make the clusters `bench`, `bench-credentials` and `bench-dag-sync`, and
-remove them at the end, whatever happens; `library` needs none. Reports are written to .lab/bench,
-and what a clean checkout has measured to the table of benchmarks/README.md.
+Without a name, all. They make the clusters `bench`, `bench-credentials`, `bench-dag-sync` and
+`bench-fleet`, and remove them at the end, whatever happens; `library` needs none. Reports are
+written to .lab/bench, and what a clean checkout has measured to the table of benchmarks/README.md.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks import (
     credentials_fleet,
     dag_sync,
     figures,
+    fleet,
     history,
     library,
     measure,
@@ -61,7 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="have `dag_sync` and `library` take few rounds: no measure, a try",
+        help="have `dag_sync`, `library` and `fleet` take few rounds: no measure, a try",
     )
     parser.add_argument("--package-cache", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -93,6 +95,9 @@ def measure_all(options: argparse.Namespace) -> Iterator[Report]:
             if not ours:
                 cluster.playbook("site", SITE)  # Others may have changed something.
             yield converged_report(cluster.converged(ROUNDS))
+    if "fleet" in options.names:
+        with measure.removed_at_the_end(fleet.CLUSTER):
+            yield fleet.measured(options.package_cache, quick=options.quick)
 
 
 def no_entry(options: argparse.Namespace, machine: dict[str, Any]) -> str:
