@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rax._environment import setting
 from rax.credentials import _files, _masking
 from rax.credentials._connections import connection_fields
 
@@ -179,14 +180,14 @@ def get_credentials(name: str, *, max_age: "float | timedelta | None" = None) ->
     rax.errors.CredentialNotFoundError: no credential 'EBI-ETL-DEV-1' in ...: \
 it has EBI-ETL-DEV-01
     """
-    directory = os.environ.get("RAX_CREDENTIALS_DIR") or _files.DEFAULT_DIRECTORY
+    directory = setting("RAX_CREDENTIALS_DIR") or _files.DEFAULT_DIRECTORY
     entry = _cache.get((directory, name))
     if entry is None or not _is_current(entry):
         entry = _read(directory, name)
     maskers = _masking.maskers()
     if entry.maskers != maskers and _masking.register(entry.credential):
         entry.maskers = maskers
-    if max_age is not None or os.environ.get("RAX_CREDENTIALS_MAX_AGE"):
+    if max_age is not None or setting("RAX_CREDENTIALS_MAX_AGE"):
         from rax.credentials import _freshness
 
         _freshness.check(Path(directory), name, max_age)

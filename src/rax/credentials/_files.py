@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from rax import _file_identity
+from rax._environment import setting
 from rax._file_identity import Identity
 from rax.errors import (
     CredentialNotFoundError,
@@ -46,7 +47,7 @@ class File(NamedTuple):
 
 def directory() -> Path:
     """Return the directory of the credentials."""
-    return Path(os.environ.get("RAX_CREDENTIALS_DIR") or DEFAULT_DIRECTORY)
+    return Path(setting("RAX_CREDENTIALS_DIR") or DEFAULT_DIRECTORY)
 
 
 def check_name(name: str) -> None:
