@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from types import FrameType
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible_collections.caspian.airflow.plugins.plugin_utils import node_answers
+from ansible_collections.caspian.airflow.plugins.plugin_utils.asking import AskingAction
 
 FORMS = {"node": node_answers.node_status, "cluster": node_answers.cluster_status}
 # What a host may send, beside what this process has: it is held in memory before it is looked at.
@@ -30,10 +29,8 @@ class LateError(BaseException):
     """The host's time is over. No handler of errors on the way catches it."""
 
 
-class ActionModule(ActionBase):
+class ActionModule(AskingAction):
     """The action that Ansible looks up by its name; each host has a process of its own."""
-
-    supports_raw_params = False
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -53,7 +50,8 @@ class ActionModule(ActionBase):
             return result
         try:
             with _limited(options["seconds"]):
-                said = self._said(options["argv"])
+                # No module is sent, so that a host is also heard whose Python is broken.
+                said = self.said(options["argv"])
                 result.update(_judged(said, options["argv"], FORMS[options["form"]]))
         except LateError:
             _kill_children()
@@ -65,12 +63,6 @@ class ActionModule(ActionBase):
         except AnsibleError as error:
             result["problem"] = _short(str(error))
         return result
-
-    def _said(self, argv: list[str]) -> dict[str, Any]:
-        # With something to read, ssh makes no terminal, which would mix output and errors. No
-        # module is sent, so that a host is also heard whose Python is broken.
-        said: dict[str, Any] = self._low_level_execute_command(shlex.join(argv), in_data=b"\n")
-        return said
 
 
 def _judged(said: dict[str, Any], argv: list[str], form: Any) -> dict[str, Any]:
