@@ -3,14 +3,17 @@
 import datetime
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
+from airflow.callbacks.database_callback_sink import DatabaseCallbackSink
 from airflow.jobs.job import Job
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.listeners.listener import get_listener_manager
+from airflow.models.dagbag import DBDagBag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -206,16 +209,39 @@ def events():
     return [json.loads(file.read_text())["event"] for file in files]
 
 
-def test_what_the_scheduler_itself_noted(ended):
-    run_id = ended(body(GOOD_LOAD, "@summary\ndef report():\n    raise ValueError"))
-    forget("report")
+def executor_says_failed(run_id, task_id, info):
+    """Have the scheduler take what its executor says of a task that runs, and ask for callbacks."""
+    change(run_id, task_id, state="running", end_date=None)
     with create_session() as session:
         ti = session.scalars(
-            sqlalchemy.select(TaskInstance).filter_by(run_id=run_id, task_id="report")
+            sqlalchemy.select(TaskInstance).filter_by(run_id=run_id, task_id=task_id)
         ).one()
-        plugin.on_task_instance_failed("running", ti, "… Extra info: x\nOSError: disk full")
+        executor = SimpleNamespace(
+            get_event_buffer=lambda events={ti.key: ("failed", info)}: events,
+            send_callback=DatabaseCallbackSink().send,
+        )
+        SchedulerJobRunner.process_executor_events(executor, None, DBDagBag(), session)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "info", "why"),
+    [
+        (None, "x\nOSError: disk full", "could not be run: OSError: disk full"),
+        (
+            datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
+            None,
+            r"was lost: no heartbeat from worker1 since 03:04:05 UTC, for \d+ s",
+        ),
+    ],
+)
+def test_what_the_scheduler_itself_noted(ended, heartbeat, info, why):
+    run_id = ended(body(GOOD_LOAD, "@summary\ndef report():\n    raise ValueError"))
+    forget("report")
+    change(run_id, "report", hostname="worker1", last_heartbeat_at=heartbeat)
+    executor_says_failed(run_id, "report", info)
     schedule(run_id)
-    assert told() == [f"{FAILED}report: could not be run: OSError: disk full"]
+    (said,) = told()
+    assert re.fullmatch(re.escape(f"{FAILED}report: ") + why, said)
 
 
 def test_mapped_tasks(ended):
@@ -278,9 +304,11 @@ def test_the_release_is_that_of_the_run(ended, monkeypatch):
 
 
 def test_no_code_of_an_author_takes_part(ended):
-    """One that could kill the DAG processor, or not be loaded there any more."""
-    run_id = ended(body(BAD_LOAD, options=", on_failure_callback=lambda _: exit(1)"))
+    """It may have changed since, or kill the process that it runs in."""
+    run_id = ended(body(BAD_LOAD))
     forget("summary")
+    (file,) = Path(os.environ["AIRFLOW_HOME"], "dags").glob("workflow_*.py")
+    file.write_text("import os\nos._exit(1)")
     schedule(run_id)
     assert told() == [f"{FAILED}load: ValueError: no rows (and 1 more)"]
 
@@ -324,11 +352,3 @@ def test_a_disk_that_takes_no_alert(ended, monkeypatch):
     monkeypatch.setattr(alerting, "trigger", refuse)
     schedule(run_id)
     assert sent == [0, _alerts.UNSPOOLED_SECONDS]
-
-
-def test_a_hundred_runs_at_once(ended):
-    run_id = ended(body(BAD_LOAD))
-    forget("summary")
-    for number in range(100):
-        schedule(run_id, clear_number=number)
-    assert told() == [f"{FAILED}load: ValueError: no rows (and 1 more)"] * 100

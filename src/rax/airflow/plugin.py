@@ -26,11 +26,16 @@ def on_task_instance_failed(previous_state: Any, task_instance: Any, error: Any)
     # In a task's own process it is no row of the database, and the task notes its reason itself.
     if not hasattr(task_instance, "_sa_instance_state"):
         return
+    from airflow import settings
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
     session, why = object_session(task_instance), why_failed(task_instance, str(error or ""))
+    if session is None and is_called_by(SCHEDULER):
+        # Where the task has a callback, the scheduler closes its own session as it asks for that,
+        # and goes on with it: what was loaded is no longer in it.
+        session = settings.Session()
     if session is None or not why:
         return
     names = ("dag_id", "task_id", "run_id", "map_index")
