@@ -231,6 +231,7 @@ def written(tmp_path_factory):
         "__dag_sync_directory": f"{folder}/{{{{ inventory_hostname }}}}",
         "__dag_sync_settings_file": "{{ __dag_sync_directory }}/settings.json",
         "__dag_sync_program": "/usr/bin/true",
+        "__dag_sync_cron_files": [],
         "dag_sync_group": grp.getgrgid(os.getegid()).gr_name,
     }
     tasks = [{"ansible.builtin.include_role": role, "vars": variables}]
