@@ -39,8 +39,8 @@ BY_DESCRIPTOR = (
     "caspian.airflow.credential_files",
     "caspian.airflow.credentials_deliver",
 )
-# What touches no file, or no file of the node.
-ELSEWHERE = re.compile(r"\.(?:assert|debug|fail|set_fact|include_\w+|import_\w+|meta)")
+# What touches no file, or no file of the node, or tells of one whether it is as wanted and no more.
+ELSEWHERE = re.compile(r"\.(?:assert|debug|fail|set_fact|include_\w+|import_\w+|meta|lacking)$")
 # Arguments that are no path: what is written, said or asked.
 NO_PATH = ("content", "stdin", "block", "validate", "home", "msg", "fail_msg", "success_msg")
 TASKS = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml", "*.yml")
