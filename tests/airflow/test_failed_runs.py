@@ -218,6 +218,7 @@ def executor_says_failed(run_id, task_id, info):
         ).one()
         executor = SimpleNamespace(
             get_event_buffer=lambda events={ti.key: ("failed", info)}: events,
+            has_task=lambda _: False,
             send_callback=DatabaseCallbackSink().send,
         )
         SchedulerJobRunner.process_executor_events(executor, None, DBDagBag(), session)
