@@ -97,7 +97,9 @@ def _looked_up(run: Any, summary: Any) -> tuple[list[Any], dict[tuple[str, int],
             )
         ).all()
     # Of a task that others add, anything may be there by that name.
-    notes = {(row.task_id, row.map_index): row.value for row in noted if type(row.value) is dict}
+    notes = {
+        (row.task_id, row.map_index): row.value for row in noted if isinstance(row.value, dict)
+    }
     return list(tasks), notes
 
 

@@ -62,7 +62,7 @@ def note(ti: Any, why: str) -> dict[str, Any]:
 def is_own_failure(value: Any, try_number: int) -> bool:
     """Return whether a task itself noted, in this try, that it failed or has alerted."""
     return (
-        type(value) is dict
+        isinstance(value, dict)
         and value.get("try_number") == try_number
         # As in the note of a task that succeeded, which somebody marks as failed.
         and "rows" not in value
