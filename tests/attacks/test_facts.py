@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A node that says of itself what would make it another, or would reach the controller's files.
 
-The playbooks run for real, on this machine in the place of the nodes: only the interpreter is
-hostile.
+The playbooks run for real, on this machine in the place of the nodes: only the interpreter and
+the shell are hostile.
 """
 
 import json
@@ -36,7 +36,11 @@ def run(tmp_path):
             interpreter = shutil.copy(FAKE, tmp_path / host)
             (tmp_path / host / "answers.json").write_text(json.dumps(answers))
             (tmp_path / host / "seen.log").write_text("")
-            declared[host] = {"ansible_python_interpreter": interpreter}
+            shell = shutil.copy(FAKE, tmp_path / host / "sh")
+            declared[host] = {
+                "ansible_python_interpreter": interpreter,
+                "ansible_shell_executable": str(shell),
+            }
         named = {host: {} for host in hosts}
         groups = ("scheduler", "worker", "airflow", "metadata_db", "broker", "control")
         inventory = tmp_path / "inventory.json"
@@ -156,7 +160,7 @@ MEASURES = {
     "no_numbers": "nan inf 1e999 -1",
     "too_few": "1 2 3",
     "escapes": "\x1b[2J 1 2 3",
-    "numbers_in_list": ["1", "2", "3", "4"],
+    "nothing": "",
 }
 
 

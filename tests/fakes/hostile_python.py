@@ -5,7 +5,10 @@
 
 Beside this file, answers.json maps the names of modules, or "*" for all of them, to what their
 answers are overlaid with; {"__raw__": text} is an answer for which nothing is run, and
-{"__seconds__": n} is how long it takes. What it is sent is noted in seen.log.
+{"__seconds__": n} is how long it takes. What it is sent is noted in seen.log. "command" is also
+what programs of Python print that Ansible runs without sending a module.
+
+Under the name of sh it is the shell of a hostile node, for what is asked of another interpreter.
 """
 
 import json
@@ -19,6 +22,7 @@ from pathlib import Path
 # A node has a link to it in the place of /usr/bin/python3, and in its first line the real one.
 HERE = Path(__file__).resolve().parent
 REAL = os.path.realpath(sys.executable)
+IS_SHELL = Path(__file__).name == "sh"
 
 
 def overlaid(answer, overlay):
@@ -28,11 +32,28 @@ def overlaid(answer, overlay):
     return answer | {key: overlaid(answer.get(key), value) for key, value in overlay.items()}
 
 
+def said_instead():
+    """Return what is printed in the place of the program that the arguments name, or None."""
+    # Ansible has the shell of a node do more than run programs.
+    if IS_SHELL and "python3 -c" not in sys.argv[-1]:
+        return None
+    try:
+        return json.loads((HERE / "answers.json").read_text()).get("command")
+    except (OSError, ValueError):
+        # Another account's program may not read it, and it may be half-written.
+        return None
+
+
 def main():
     """Run what came, with another answer."""
     if len(sys.argv) > 1 or sys.stdin.isatty():
-        # By its first argument, Python knows of which environment it is.
-        os.execv(REAL, sys.argv)  # noqa: S606 - this is that program
+        said = said_instead()
+        if said is None:
+            # By its first argument, Python knows of which environment it is.
+            os.execv("/bin/sh" if IS_SHELL else REAL, sys.argv)  # noqa: S606 - this is that program
+        sys.stderr.write(said.get("stderr", ""))
+        sys.stdout.write(said.get("stdout", ""))
+        return 0
     program = sys.stdin.buffer.read()
     module = re.search(rb"module_fqn\s*=\s*'[\w.]*?(\w+)'", program)
     name = module[1].decode() if module else ""
