@@ -46,14 +46,14 @@ def answers(cluster, port):
     cluster.node("worker1").check_output(f"bash -c '</dev/tcp/{address}/{port}'")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_cluster_comes_back_by_itself_the_database_last(cluster, engine, control1):
     engine("kill", [*cluster.nodes, "control1"])
     engine("start", [*cluster.workers, "control1"])
     # By now, what needs the database or the broker has failed, more than once.
     time.sleep(15)
     engine("start", ["scheduler1"])
-    cluster.wait(lambda: is_healthy(cluster), 300, "the cluster is healthy")
+    cluster.wait(lambda: is_healthy(cluster), 600, "the cluster is healthy")
     for unit in ("caspian-refresh.timer", "fake@pagerduty"):
         assert control1.service(unit).is_running
 

@@ -20,7 +20,7 @@ def sql(scheduler1, query, database="airflow"):
     return scheduler1.check_output(f'{psql} -c "{query}"')
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_old_runs_go_and_the_newest_stays(cluster, scheduler1):
     for number in range(2):
         cluster.end(cluster.begin("caspian_health", f"aged-{number}"))
