@@ -15,7 +15,6 @@ _ACCOUNT = {
     "group": {"type": "str", "required": True},
     "home": {"type": "str", "required": True},
     "shell": {"type": "str", "required": True},
-    "password": {"type": "str", "choices": ["*"]},
 }
 _LINK = {"path": {"type": "str", "required": True}, "to": {"type": "str", "required": True}}
 WANTED = {

@@ -66,10 +66,6 @@ options:
         description: Its shell.
         type: str
         required: true
-      password:
-        description: What stands in the place of a password. Left out, that may be anything.
-        type: str
-        choices: ["*"]
 attributes:
   check_mode:
     description: Asks as ever.

@@ -353,3 +353,11 @@ def test_a_disk_that_takes_no_alert(ended, monkeypatch):
     monkeypatch.setattr(alerting, "trigger", refuse)
     schedule(run_id)
     assert sent == [0, _alerts.UNSPOOLED_SECONDS]
+
+
+def test_a_hundred_runs_at_once(ended):
+    run_id = ended(body(BAD_LOAD))
+    forget("summary")
+    for number in range(100):
+        schedule(run_id, clear_number=number)
+    assert told() == [f"{FAILED}load: ValueError: no rows (and 1 more)"] * 100

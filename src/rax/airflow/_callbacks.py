@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow calls when tasks and runs end: it leaves notes, and opens and closes incidents.
+"""What Airflow calls when tasks end: it leaves notes, and opens and closes incidents.
 
 Where a task's own process cannot do so, since it was killed or its worker is lost, the DAG
 processor calls. Of a task it says nothing there: the summary tells of it, or, where that cannot

@@ -127,14 +127,11 @@ def observe(task: Any) -> None:
     # A hook of the author stays alone: a chain of two could not be serialised with a mapped task.
     if hooks.get(own_hook) is None:
         hooks[own_hook] = _callbacks.note_success
-    _call_on_failure(task, _callbacks.check_failed if is_check(task) else _callbacks.note_failure)
-
-
-def _call_on_failure(owner: Any, callback: Callable[[Any], None]) -> None:
-    callbacks = owner.on_failure_callback or []
+    callback = _callbacks.check_failed if is_check(task) else _callbacks.note_failure
+    callbacks = task.on_failure_callback or []
     callbacks = list(callbacks) if isinstance(callbacks, Collection) else [callbacks]
     if callback not in callbacks:
-        owner.on_failure_callback = [*callbacks, callback]
+        task.on_failure_callback = [*callbacks, callback]
 
 
 def _refuse_retries(task: Any) -> None:

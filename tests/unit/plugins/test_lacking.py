@@ -29,7 +29,7 @@ PROGRAMS = {
     "id": 'case $3 in airflow) echo "${GROUP_OF_AIRFLOW:-airflow}" ;; *) exit 1 ;; esac',
     "getent": """
         [ "$2" = airflow ] || exit 2
-        case $1 in passwd) echo "$ENTRY" ;; shadow) echo "airflow:$SECRET:19000::::::" ;; esac""",
+        case $1 in passwd) echo "$ENTRY" ;; *) exit 2 ;; esac""",
     "stat": 'echo "${OWNER_OF_LINKS:-root:root}"',
 }
 
@@ -45,7 +45,7 @@ def ask(tmp_path):
         path = f"{tmp_path}:{os.environ['PATH']}"
         done = subprocess.run(
             lacking.question(NOTHING | wanted),
-            env={"PATH": path, "ENTRY": ENTRY, "SECRET": "*", **variables},
+            env={"PATH": path, "ENTRY": ENTRY, **variables},
             capture_output=True,
             text=True,
             check=True,
@@ -67,10 +67,6 @@ def ask(tmp_path):
          {"services": ["stopped", "disabled", "unknown"]}, {}),
         ({"paths": ["/", "/nowhere", "/a path"]}, {"paths": ["/nowhere", "/a path"]}, {}),
         ({"accounts": [AIRFLOW]}, {}, {}),
-        ({"accounts": [AIRFLOW | {"password": None}]}, {}, {"SECRET": "$y$hash"}),
-        ({"accounts": [AIRFLOW | {"password": "*"}]}, {}, {}),
-        ({"accounts": [AIRFLOW | {"password": "*"}]}, {"accounts": ["airflow"]}, {"SECRET": "!"}),
-        ({"accounts": [AIRFLOW | {"password": "*"}]}, {"accounts": ["airflow"]}, {"SECRET": ""}),
         ({"accounts": [AIRFLOW]}, {"accounts": ["airflow"]}, {"GROUP_OF_AIRFLOW": "users"}),
         ({"accounts": [AIRFLOW | {"home": "/srv"}]}, {"accounts": ["airflow"]}, {}),
         ({"accounts": [AIRFLOW | {"shell": "/bin/sh"}]}, {"accounts": ["airflow"]}, {}),
@@ -81,10 +77,7 @@ def ask(tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_lacking(ask, wanted, missing, variables):
-    complete = NOTHING | {
-        **wanted,
-        "accounts": [{"password": None} | account for account in wanted.get("accounts", [])],
-    }
+    complete = NOTHING | wanted
     assert lacking.lacking(complete, ask(complete, **variables)) == NOTHING | missing
 
 
@@ -100,11 +93,6 @@ def test_a_link_is_roots_and_leads_where_it_is_wanted(ask, tmp_path):
         str(tmp_path / "none"),
     ]
     assert ask({"links": wanted}, OWNER_OF_LINKS="airflow:airflow") == ""
-
-
-def test_a_hash_does_not_leave_the_host(ask):
-    account = AIRFLOW | {"password": "*"}
-    assert ask({"accounts": [account]}, SECRET="$y$hash") == ""
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from airflow_dag_sync.text import (
     without_userinfo,
 )
 
-# Path, line, level and module.
+# Path, line, level, module, and what is imported from there.
 RelativeImport = tuple[str, int, int, str, str]
 
 # The program of this package that the gate's interpreter runs by itself.
