@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A DAG repository on a laptop: where it is, and the settings of the nodes for what runs there.
+
+Whoever runs code of a repository takes them from here: ``rax run``, ``rax check`` and the plugin of
+pytest. What only a laptop has is in the folder ``local`` of the repository, which git ignores.
+"""
+
+import os
+from pathlib import Path
+
+from rax.errors import CommandError
+
+MARK = "rax.toml"
+# What only a laptop has: credentials of test accounts, and configs that are merged over the others.
+LOCAL = "local"
+CREDENTIALS = f"{LOCAL}/credentials"
+CONFIGS = f"{LOCAL}/configs"
+# Where a node has its credentials, its settings and the state of both.
+NODE = Path("/etc/airflow")
+
+
+def root_above(start: Path) -> Path | None:
+    """Return the nearest folder from this one upwards that has a ``rax.toml``, or None."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / MARK).is_file()), None)
+
+
+def find_root(start: Path) -> Path:
+    """Return the repository that a folder is in.
+
+    :raises CommandError: neither it nor a folder above has a ``rax.toml``
+    """
+    root = root_above(start)
+    if root is None:
+        raise CommandError(
+            f"{start.resolve()} is in no DAG repository: neither it nor a folder above has a {MARK}"
+        )
+    return root
+
+
+def settings(root: Path, dags_folder: str) -> dict[str, str]:
+    """Return the variables of the environment that nodes have, for the code of a repository.
+
+    They are to be set before Airflow is imported. AIRFLOW_HOME is not among them: whoever runs
+    something brings one that is not in the repository.
+    """
+    return {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(root / dags_folder),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAG_DISCOVERY_SAFE_MODE": "True",
+        "AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE": "rax.airflow.dag_files.might_contain_dag",
+        "AIRFLOW__SECRETS__BACKEND": "rax.airflow.secrets.CredentialsBackend",
+        "RAX_CONFIG_DIR": str(root / "configs"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def import_path(root: Path, dags_folder: str) -> list[str]:
+    """Return what goes to the end of ``sys.path``, where nothing hides a module of Airflow."""
+    return list(dict.fromkeys([str(root / dags_folder), str(root)]))
+
+
+def local_settings(root: Path) -> dict[str, str]:
+    """Return the variables that add what only this laptop has: credentials, and other configs.
+
+    What the environment has of them already counts instead.
+    """
+    configs, overlay = root / "configs", root / CONFIGS
+    folders = [configs, overlay] if overlay.is_dir() else [configs]
+    return {
+        "RAX_CREDENTIALS_DIR": os.environ.get("RAX_CREDENTIALS_DIR") or str(root / CREDENTIALS),
+        "RAX_CONFIG_DIR": os.environ.get("RAX_CONFIG_DIR") or os.pathsep.join(map(str, folders)),
+    }
+
+
+def without_airflow(environment: dict[str, str]) -> dict[str, str]:
+    """Return an environment without settings of another Airflow, such as a cluster's database.
+
+    Connections and variables that somebody has exported for a run stay.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.lstrip("_").startswith("AIRFLOW_")
+        or name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+    }
