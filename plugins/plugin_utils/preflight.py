@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible_collections.caspian.airflow.plugins.plugin_utils import (
     credential_sources,
     node_answers,
@@ -24,6 +25,7 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils.addresses import (
     parse,
 )
 from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import one_line, text_of
+from jinja2 import UndefinedError
 
 # Debian release → the Python it ships, for which packages/ has a lock.
 SUPPORTED = {"12": "3.11", "13": "3.13"}
@@ -60,6 +62,62 @@ def reason(message: Any) -> str:
     last = lines[-1] if lines else "no reason given"
     cause = re.sub(r"^.*(?:via ssh|over ssh): +", "", last).removeprefix("Task failed: ")
     return one_line(cause, MAX_REASON_CHARACTERS)
+
+
+def made_out(value: Any) -> None:
+    """Raise what keeps a part of a variable from being made out.
+
+    Within a template, Ansible returns something in its place, which raises when it is used.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            made_out(part)
+    else:
+        bool(value)
+
+
+class Readable(Mapping[str, Any]):
+    """A host's variables, where one whose value cannot be made out is as if it were not set.
+
+    Such a one is a template that needs what is not there, such as the facts of a host that did not
+    answer. `unreadable` collects them: variable and reason → hosts.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        variables: Mapping[str, Any],
+        unreadable: dict[tuple[str, str], list[str]],
+    ) -> None:
+        self._host = host
+        self._variables = variables
+        self._unreadable = unreadable
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            made_out(value := self._variables[name])
+            return value
+        except (AnsibleError, UndefinedError) as error:
+            # Within a template, jinja2's error wraps that of Ansible, which has the reason.
+            cause = error if isinstance(error, AnsibleError) else error.__cause__ or error
+            hosts = self._unreadable.setdefault((name, reason(cause)), [])
+            if self._host not in hosts:
+                hosts.append(self._host)
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def unreadable_problems(unreadable: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[str]:
+    """Yield the variables that cannot be made out, each with its hosts and the reason."""
+    for (variable, cause), hosts in unreadable.items():
+        yield f"{variable} cannot be made out for {', '.join(hosts)}: {cause}"
 
 
 def group_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -281,6 +339,11 @@ def problems_of(
 
     ``now`` is this machine's clock, in seconds since the epoch.
     """
+    unreadable: dict[tuple[str, str], list[str]] = {}
+    hostvars = {
+        host: Readable(host, hostvars[host], unreadable)
+        for host in dict.fromkeys([*groups.get("all", ()), *hosts])
+    }
     everyone = [hostvars[host] for host in groups.get("all", hosts)]
 
     def values(variable: str) -> list[Any]:
@@ -288,12 +351,16 @@ def problems_of(
         found = [variables[variable] for variables in everyone if variables.get(variable)]
         return [value for position, value in enumerate(found) if value not in found[:position]]
 
+    def unread() -> set[str]:
+        """Return the variables that are set and cannot be made out, of those asked for so far."""
+        return {variable for variable, _ in unreadable}
+
     problems = list(group_problems(groups))
     for variable, meaning in REQUIRED.items():
-        if not values(variable):
+        if not values(variable) and variable not in unread():
             problems.append(f"{variable} is not set: it is {meaning}")
     for group, variables in SERVICES.items():
-        given = [variable for variable in variables if values(variable)]
+        given = [name for name in variables if values(name) or name in unread()]
         problems += service_problems(group, groups.get(group, []), given)
     problems += control_problems(groups.get("control", []))
     for variable in URLS:
@@ -313,4 +380,4 @@ def problems_of(
             found += family_problems(host, facts, hostvars, groups)
             found += host_key_problems(host, facts, groups)
         problems += [f"{host}: {problem}" for problem in found]
-    return problems
+    return problems + list(unreadable_problems(unreadable))

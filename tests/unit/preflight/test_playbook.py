@@ -30,6 +30,9 @@ def test_every_problem_is_in_one_list(tmp_path):
                     "vars": {
                         "dag_sync_repository": "https://me:CANARY@example.org/dags.git",
                         "credentials_sources": ["EBI-1", "EBI-1"],
+                        # Templates that need facts, which a host that did not answer lacks.
+                        "airflow_external_api_url": "{{ ansible_facts.fqdn | first }}",
+                        "airflow_settings": {"core": {"parallelism": "{{ none | first }}"}},
                     },
                 }
             }
@@ -64,6 +67,8 @@ def test_every_problem_is_in_one_list(tmp_path):
         "credentials_sources",
         "s1",
         "w1",
+        "airflow_external_api_url cannot be made out for s1, w1",
+        "airflow_settings cannot be made out for s1, w1",
     ]
     assert message.count("port 9: Connection refused") == 2
     assert "CANARY" not in output

@@ -3,7 +3,7 @@
 """The preflight's list of problems, and the check of networks."""
 
 import pytest
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter import addresses
 from ansible_collections.caspian.airflow.plugins.filter import preflight as filters
 from ansible_collections.caspian.airflow.plugins.plugin_utils import preflight
@@ -308,6 +308,47 @@ def test_all_problems_at_once_and_the_same_one_only_once():
         "s1",
         "w1",
         "w1",
+    ]
+
+
+class Unreadable(dict):
+    """A host's variables, of which those that are an exception raise it, as hostvars do."""
+
+    def __getitem__(self, name):
+        if isinstance(value := super().__getitem__(name), AnsibleError):
+            raise value
+        return value
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "caspian_secrets_dir",
+        "dag_sync_repository",
+        "airflow_external_api_url",
+        "caspian_address",
+        "credentials_sources",
+        "airflow_outage_seconds",
+        "preflight_disk_mb",
+    ],
+)
+def test_a_variable_that_cannot_be_made_out_is_a_problem_among_the_others(variable):
+    broken = {variable: AnsibleError("Task failed: 'fqdn' is undefined")}
+    hostvars = {"s1": Unreadable(host(**broken)), "w1": Unreadable(host("9 30000 4000", **broken))}
+    found = preflight.problems_of(hostvars, GROUPS, ["s1", "w1"], NOW)
+    assert [line.split(":")[0] for line in found] == [
+        "w1",
+        f"{variable} cannot be made out for s1, w1",
+    ]
+    assert found[1].endswith(": 'fqdn' is undefined")
+
+
+def test_a_service_whose_url_cannot_be_made_out_is_not_called_missing():
+    url = AnsibleError("no such file")
+    given = {"airflow_external_broker_url": url}
+    hostvars = {name: Unreadable(host(**given)) for name in ("s1", "w1")}
+    assert preflight.problems_of(hostvars, {**GROUPS, "broker": []}, ["s1", "w1"], NOW) == [
+        "airflow_external_broker_url cannot be made out for s1, w1: no such file"
     ]
 
 
