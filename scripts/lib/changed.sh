@@ -29,7 +29,7 @@ tests_of() {
     plugins/* | filter_plugins)
       say tests/unit/{addresses,airflow,credentials,dag_sync,plugins,preflight,refresh_schedule} tests/attacks ;;
     roles/refresh_schedule/*) say tests/unit/{refresh_schedule,control} tests/attacks ;;
-    roles/airflow/*) say tests/unit/airflow ;;
+    roles/airflow/*) say tests/unit/{airflow,rax} ;;
     roles/credentials/*) say tests/unit/{credentials,refresh_schedule} ;;
     roles/* | playbooks/* | inventories/* | group_vars | site.yml | meta/*)
       say tests/unit/{airflow,group_vars,lab,preflight,refresh_schedule,credentials} tests/attacks ;;
