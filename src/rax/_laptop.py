@@ -25,11 +25,12 @@ def root_above(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / MARK).is_file()), None)
 
 
-def find_root(start: Path) -> Path:
-    """Return the repository that a folder is in.
+def find_root(start: Path | None = None) -> Path:
+    """Return the repository that a folder is in, or by default the one whose ``./rax`` runs this.
 
     :raises CommandError: neither it nor a folder above has a ``rax.toml``
     """
+    start = _here() if start is None else start
     root = root_above(start)
     if root is None:
         raise CommandError(
@@ -71,6 +72,18 @@ def local_settings(root: Path) -> dict[str, str]:
         "RAX_CREDENTIALS_DIR": os.environ.get("RAX_CREDENTIALS_DIR") or str(root / CREDENTIALS),
         "RAX_CONFIG_DIR": os.environ.get("RAX_CONFIG_DIR") or os.pathsep.join(map(str, folders)),
     }
+
+
+def use_local() -> None:
+    """Have this process see what ``local_settings`` names, if it is in a repository of a laptop."""
+    root = None if NODE.exists() else root_above(_here())
+    if root:
+        os.environ |= local_settings(root)
+
+
+def _here() -> Path:
+    # The wrapper sets it, and may have been called from anywhere.
+    return Path(os.environ.get("RAX_REPOSITORY") or "")
 
 
 def without_airflow(environment: dict[str, str]) -> dict[str, str]:

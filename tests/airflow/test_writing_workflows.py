@@ -305,6 +305,8 @@ def test_the_keys_of_json(author, command):
     laptop, keys = author.finish(), commands()[command]
     name = "genes.daily" if command.startswith("config") else "GENES-DB-01"
     words = re.sub(r" \[(?!NAME).*", "", re.sub(r"\[?NAME.*", name, command))
+    if command == "credentials set NAME":
+        words = f"{words} --description again"
     status, output = laptop.execute(f"rax {words} --json")
     assert status in (0, 1), output
     found = json.loads(output)

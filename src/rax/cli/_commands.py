@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rax._laptop import use_local
 from rax.cli._account import leave_root
 from rax.errors import RaxError
 
@@ -48,6 +49,7 @@ def complete(action: argparse.Action, names: Callable[[], Iterable[str]]) -> Non
         try:
             # Root's Tab key must not look for names in the folders of another account.
             leave_root()
+            use_local()
             return list(names())
         except (RaxError, OSError):
             return []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rax._laptop import use_local
 from rax._printable import one_line, printable
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group, complete
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _SHA = re.compile(r"[0-9a-f]{40}")
 _ROOTS = (
     "The configs are those of RAX_CONFIG_DIR (folders joined by ':', later ones over earlier),\n"
-    "or else of the release in RAX_RELEASE_DIR, or else of the published release."
+    "or else of the release in RAX_RELEASE_DIR, or else of the published release. In a DAG\n"
+    "repository on a laptop they are its own, with those of its local/configs over them."
 )
 _CHECKED = f"""\
 Every *.yaml and *.yml is read as get_config() and the gate of the DAG sync read it, and all
@@ -55,6 +57,7 @@ def _names() -> list[str]:
 
 def _list(options: argparse.Namespace) -> int:
     leave_root()
+    use_local()
     names = _names()
     if options.json:
         write_json(names)
@@ -67,6 +70,7 @@ def _show(options: argparse.Namespace) -> int:
     from rax.config import config_files, find_secrets, get_config
 
     leave_root()
+    use_local()
     name = options.name
     found = get_config(name)
     secrets = find_secrets(found, _credential_names())
@@ -100,6 +104,7 @@ def _check(options: argparse.Namespace) -> int:
     from rax.config import config_roots, find_problems
 
     leave_root()
+    use_local()
     roots = [_configs_of(folder) for folder in options.folders] or config_roots()
     if absent := [str(root) for root in roots if not root.is_dir()]:
         raise RaxError(f"there is no folder {' or '.join(absent)}")

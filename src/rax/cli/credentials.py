@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``rax credentials``: what this node has, without a password, and what is wrong with it."""
+"""``rax credentials``: what this machine has, without a password, and what is wrong with it."""
 
 import argparse
 import math
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rax._laptop import use_local
 from rax._layout import duration
 from rax._printable import printable
 from rax.cli._account import leave_root
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rax.credentials import Credential
 
 _MASK = "***"
+# The fields that argv may hold, which other accounts can list.
+_OPTIONS = ("user", "host", "url", "description")
 # Shorter ones would mask ordinary words; Airflow's own masker has the same rule.
 _MIN_SECRET_CHARACTERS = 5
 _USERINFO = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
@@ -29,7 +32,7 @@ _QUERY = re.compile(r"([?&;][^=&;\s]*(?:pass|pwd|secret|token|key)[^=&;\s]*=)[^&
 
 def add_parser(commands: "Commands") -> None:
     """Add the group to the command line."""
-    group = add_group(commands, "credentials", "the credentials that the refresh has delivered")
+    group = add_group(commands, "credentials", "the credentials of this node, or of a laptop")
     add_command(
         group,
         "list",
@@ -65,6 +68,38 @@ def add_parser(commands: "Commands") -> None:
         "Exit code: 0 nothing is wrong, 1 something is: it says what to do.",
     )
     _add_names(doctor, "NAME", "*", "of credentials; default: all, and the directory")
+    _add_set(group)
+
+
+def _add_set(group: "Commands") -> None:
+    command = add_command(
+        group,
+        "set",
+        _set,
+        "make or change a credential of this laptop",
+        "It is local/credentials/NAME.json of the DAG repository that you are in: git ignores it,\n"
+        "and only you can read it. RAX_CREDENTIALS_DIR names another folder.\n"
+        "Give it a test account, never the password of production. The credentials of a node are\n"
+        "the vault's, and this refuses to change them.\n"
+        "What no option gives is asked for; the password is not shown. Of a credential that is\n"
+        "there already, options change their own fields alone.\n"
+        "With --stdin nothing is asked: standard input has the password in one line, or fields in\n"
+        'JSON, such as {"pass": "…", "metadata": {"api_token": "…"}}. No option takes a secret,\n'
+        "since other accounts can list the words of a command.",
+    )
+    _add_names(command, "NAME", None, "of a credential, as workflows call it")
+    for name in _OPTIONS:
+        command.add_argument(f"--{name}", metavar=name.upper(), help=f"{name}, without a secret")
+    command.add_argument(
+        "--meta",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="metadata, such as port=5432; once for each key, and KEY= takes it away",
+    )
+    command.add_argument(
+        "--stdin", action="store_true", help="read the password, or JSON, from standard input"
+    )
 
 
 def _add_names(command: argparse.ArgumentParser, name: str, count: str | None, text: str) -> None:
@@ -80,6 +115,7 @@ def _list(options: argparse.Namespace) -> int:
     from rax.cli._credential_states import read_status, states
 
     leave_root()
+    use_local()
     found = states(read_status())
     if options.json:
         write_json([_as_json(state) for state in found])
@@ -120,6 +156,7 @@ def _show(options: argparse.Namespace) -> int:
     from rax.credentials._files import directory
 
     leave_root()
+    use_local()
     # Of any age, since the age is shown.
     fields = masked(get_credentials(options.name, max_age=math.inf))
     (state,) = states(read_status(), [options.name])
@@ -173,12 +210,37 @@ def _without_url_passwords(text: str) -> str:
     return _QUERY.sub(rf"\1{_MASK}", text)
 
 
+def _set(options: argparse.Namespace) -> int:
+    from rax.cli import _given_credential as given
+    from rax.cli._local_credentials import LocalCredentials
+
+    local = LocalCredentials()
+    old = local.read(options.name)
+    fields = {name: getattr(options, name) for name in _OPTIONS}
+    changes = given.by_options(fields, options.meta)
+    if options.stdin:
+        piped = given.by_pipe()
+        metadata = {**piped.pop("metadata", {}), **changes.pop("metadata", {})}
+        changes = {**piped, **changes, "metadata": metadata}
+    elif old is None or not changes:
+        changes |= given.by_person(old, changes)
+    notes = local.write(options.name, changes)
+    file = str(local.path / f"{options.name}.json")
+    if options.json:
+        write_json({"file": file, "notes": notes})
+        return 0
+    said = "made" if old is None else "changed"
+    write("".join(f"{line}\n" for line in [*notes, f"{said} {file}, which only you can read"]))
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from rax.cli._account import current
     from rax.cli._doctor import examine
     from rax.credentials._files import directory
 
     leave_root()
+    use_local()
     names, findings = examine(options.name)
     if options.json:
         write_json(

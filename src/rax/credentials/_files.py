@@ -116,7 +116,7 @@ def _read(folder: Path, name: str) -> tuple[File | None, str]:
         if problem := insecure(status):
             raise InsecureCredentialError(f"{path}: {problem}")
         with open(descriptor, "rb", closefd=False) as file:
-            values, problem = _parse(file.read())
+            values, problem = parse(file.read())
     except OSError as error:
         _raise_unavailable(path, error)
     finally:
@@ -174,8 +174,8 @@ def _is_published(descriptor: int, folder: Path) -> bool:
         return False
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
-    """Return the fields, or None and what is wrong, without a word of the content."""
+def parse(content: bytes) -> tuple[dict[str, Any] | None, str]:
+    """Return the fields of a file, or None and what is wrong, without a word of the content."""
     try:
         # Given bytes, json would take UTF-16, and raw halves of characters.
         document = json.loads(content.decode("utf-8-sig"))

@@ -29,6 +29,17 @@ def test_the_root_is_the_nearest_folder_with_a_rax_toml(root):
     assert _laptop.find_root(root / "dags/genes") == root / "dags/genes"
 
 
+def test_the_repository_whose_wrapper_runs_this(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root / "dags")
+    monkeypatch.delenv("RAX_REPOSITORY", raising=False)
+    assert _laptop.find_root() == root
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "rax.toml").touch()
+    monkeypatch.setenv("RAX_REPOSITORY", str(other))
+    assert _laptop.find_root() == other
+
+
 def test_a_folder_of_no_repository(root):
     (root / "rax.toml").unlink()
     (root / "rax.toml").mkdir()
