@@ -13,6 +13,7 @@ import yaml
 from rax import alerting, cli, errors, workflow
 from rax.alerting._outcomes import State
 from rax.alerting._records import Spooled
+from rax.checking._finding import Finding as CheckFinding
 from rax.cli._doctor import Finding
 from rax.cli._repository import Problem
 from tests.airflow.page_testing import (
@@ -322,6 +323,8 @@ def test_the_keys_of_json(author, command):
         of_each = ["component", "kind", "problem"]
         assert keys == [*found, *of_each]
         assert [*found["problems"][0]] == of_each
+    elif command == "check [PATH]":
+        assert keys == [*found, *found["stages"][0], *CheckFinding._fields]
     elif command == "repository check [PATH]":
         assert keys == [*list(found)[:5], *Problem._fields, *list(found)[5:]]
     elif command == "alerts status":

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rax.airflow.dag_files import looks_like_dags
+from rax.checking._compiled import SourceError
 from rax.cli import _airflow_moves, _environment
-from rax.cli._source import Import, Source, SourceError, read
+from rax.cli._source import Import, Source, read
 from rax.errors import CommandError
 
 # What DAGs and tasks are given beside the folder of DAGs.

@@ -3,15 +3,10 @@
 
 import ast
 import contextlib
-import warnings
 from typing import NamedTuple
 
-# What Python 3 says of the commonest statements of Python 2.
-_PYTHON_2 = (
-    "Missing parentheses in call to",
-    "multiple exception types must be parenthesized",
-    "leading zeros in decimal integer literals",
-)
+from rax.checking._compiled import compiled
+
 # Keywords by which tasks and DAGs name what has to be in Airflow.
 _POOL = "pool"
 
@@ -40,28 +35,12 @@ class Source(NamedTuple):
     pools: set[str]
 
 
-class SourceError(Exception):
-    """A file cannot be compiled."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
 def read(content: bytes) -> Source:
     """Take a file apart.
 
     :raises SourceError: it is no Python 3
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(content)
-            compile(tree, "", "exec", dont_inherit=True)
-    except SyntaxError as error:
-        old = ": this is Python 2" if any(text in error.msg for text in _PYTHON_2) else ""
-        raise SourceError(error.lineno or 0, f"{error.msg}{old}") from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SourceError(0, str(error) or type(error).__name__) from None
+    tree = compiled(content)
     source = Source(_imports(tree.body), [], set(), set(), set())
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

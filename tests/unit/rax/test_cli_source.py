@@ -4,8 +4,9 @@ import textwrap
 
 import pytest
 
+from rax.checking._compiled import SourceError
 from rax.cli._airflow_moves import argument_instead, moved_to, provider
-from rax.cli._source import SourceError, read
+from rax.cli._source import read
 
 
 def names(text):

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a stage found, and what it looked at."""
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """Something of a repository that is wrong, or may be.
+
+    Its texts may quote what an author wrote: who shows one makes it printable.
+    """
+
+    # Relative to the root of the repository; nothing for the repository as a whole.
+    file: str
+    # From 1; 0 for the whole file.
+    line: int
+    # A short name that stays as it is, such as "syntax" or "E501".
+    rule: str
+    # One sentence.
+    problem: str
+    # What to do, where that is known.
+    advice: str = ""
+    # Whether it is worth a look, and no reason to refuse the commit.
+    warning: bool = False
+
+
+class Outcome(NamedTuple):
+    """What a stage found."""
+
+    findings: list[Finding]
+    # How much it looked at, such as "12 files".
+    looked_at: str
+    # Why it looked at nothing, if so.
+    skipped: str = ""
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    >>> count(1, "file"), count(2, "file")
+    ('1 file', '2 files')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a DAG repository: ``rax.toml`` at its root.
+
+::
+
+    [deployment]
+    repository = "https://git.example.org/platform/caspian-deploy.git"
+    ref = "v0.1.0"
+    python = "3.11"
+
+    [check]
+    dags_folder = "dags"
+    plain_dags = false
+    credentials = "credentials.txt"
+    max_parse_seconds = 2.0
+
+All of it may be left out; the wrapper ``./rax`` needs ``[deployment]``.
+"""
+
+import dataclasses
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rax.checking._reading import UnreadableError, read_file
+from rax.config._files import near
+from rax.errors import CommandError
+
+NAME = "rax.toml"
+# More than Airflow itself gives to a file, whose dagbag_import_timeout is 30 s.
+MAX_PARSE_SECONDS = 300.0
+_DEPLOYMENT, _CHECK = "deployment", "check"
+# What a table of settings holds, in words.
+_KINDS = {str: "a text", bool: "true or false", float: "a number"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What ``rax.toml`` says, or the defaults."""
+
+    # Where the deployment repository is, which has the nodes' packages, and which tag or commit
+    # of it counts; nothing where the file does not say so.
+    repository: str = ""
+    ref: str = ""
+    # Which of its locks.
+    python: str = ""
+    # Below the root, as in dag_sync_dags_folder; "." is the root.
+    dags_folder: str = "dags"
+    # Whether a DAG need not be a workflow that ends in a summary.
+    plain_dags: bool = False
+    # The file with the names of credentials, one per line; it may be missing.
+    credentials: str = "credentials.txt"
+    # Processor time that a DAG file may take to be loaded.
+    max_parse_seconds: float = 2.0
+
+    @classmethod
+    def read(cls, root: Path) -> "Settings":
+        """Read the settings of the repository in this folder.
+
+        :raises CommandError: the file is not TOML, or says what it cannot say: with the key
+        """
+        try:
+            tables = tomllib.loads(read_file(root.resolve(), NAME).decode())
+        except FileNotFoundError:
+            return cls()
+        except UnreadableError as error:
+            raise CommandError(f"{NAME}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise CommandError(f"{NAME}: is not TOML: {error}") from None
+        return cls(**_values(tables))
+
+
+_TABLES = {
+    _DEPLOYMENT: ("repository", "ref", "python"),
+    _CHECK: ("dags_folder", "plain_dags", "credentials", "max_parse_seconds"),
+}
+
+
+def _values(tables: dict[str, Any]) -> dict[str, Any]:
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for table, keys in tables.items():
+        if table not in _TABLES:
+            raise CommandError(f"{NAME}: {table!r} is unknown{near(table, _TABLES)}")
+        if not isinstance(keys, dict):
+            raise CommandError(f"{NAME}: {table} has to be a table, [{table}]")
+        for key, value in keys.items():
+            if key not in _TABLES[table]:
+                known = near(key, _TABLES[table])
+                raise CommandError(f"{NAME}: [{table}] {key!r} is unknown{known}")
+            kind = kinds[key]
+            given = float(value) if kind is float and type(value) is int else value
+            if type(given) is not kind:
+                raise CommandError(f"{NAME}: [{table}] {key} has to be {_KINDS[kind]}")
+            if problem := _problem(key, given):
+                raise CommandError(f"{NAME}: [{table}] {key} {problem}")
+            values[key] = given
+    return values
+
+
+def _problem(key: str, value: Any) -> str:
+    """Say what is wrong with a value of the right type, if anything is."""
+    if isinstance(value, str):
+        if not value or not value.isprintable():
+            return "is empty, or has a character that cannot be printed"
+        if key in ("dags_folder", "credentials"):
+            path = PurePosixPath(value)
+            if path.is_absolute() or ".." in path.parts:
+                return f"is {value!r}, and has to be a path below this folder"
+    elif isinstance(value, float) and not 0 < value <= MAX_PARSE_SECONDS:
+        return f"is {value:g}, and has to be more than 0 and at most {MAX_PARSE_SECONDS:g}"
+    return ""

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of a check, cheapest first."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rax.checking import _files
+from rax.checking._finding import Finding, Outcome
+from rax.checking._project import Project
+from rax.errors import RaxError
+
+__all__ = ["STAGES", "Finding", "Outcome", "Result", "Stage", "run"]
+
+
+class Stage(NamedTuple):
+    """One of the stages: its short name, what people call it, and what it does."""
+
+    name: str
+    title: str
+    run: Callable[[Project], Outcome]
+
+
+class Result(NamedTuple):
+    """How a stage ended."""
+
+    stage: Stage
+    outcome: Outcome
+    seconds: float
+    # Why it could not be done, if so.
+    failed: str = ""
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What must not be merged."""
+        return [finding for finding in self.outcome.findings if not finding.warning]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What is worth a look."""
+        return [finding for finding in self.outcome.findings if finding.warning]
+
+
+STAGES = (Stage("files", "Files", _files.check),)
+
+
+def run(project: Project, stages: tuple[Stage, ...]) -> Iterator[Result]:
+    """Run one stage after the other, whatever those before it found, and yield what each did."""
+    for stage in stages:
+        began = time.monotonic()
+        failed, outcome = "", Outcome([], "")
+        try:
+            outcome = stage.run(project)
+        except RaxError as error:
+            failed = str(error)
+        findings = sorted(set(outcome.findings))
+        yield Result(stage, outcome._replace(findings=findings), time.monotonic() - began, failed)
