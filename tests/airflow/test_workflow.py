@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
@@ -388,6 +389,15 @@ def event(sent):
     """Return what PagerDuty gets of a trigger."""
     (_, (summary, severity, source, details, key), options) = sent
     return trigger_event(summary, severity, source, details, key, links=options["links"])[0]
+
+
+@pytest.mark.parametrize("days", [-300, 300])
+def test_a_run_for_another_date_began_when_its_tasks_did(run, days):
+    """Airflow's dag.test() takes the logical date for the start of the run."""
+    now = datetime.now(UTC)
+    result = run(body(GOOD_CHECK, GOOD_LOAD), logical_date=now + timedelta(days=days))
+    assert 0 < result.line["duration"] < 600
+    assert now < datetime.fromisoformat(result.line["started"]) < datetime.now(UTC)
 
 
 def test_the_event_of_a_check(run, monkeypatch):

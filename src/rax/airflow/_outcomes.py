@@ -76,10 +76,11 @@ def collect(context: Any) -> Summary:
     )
     ends = {other.task_id for other in tasks if all(t.is_teardown for t in other.downstream_list)}
     states = [task.state for task in outcomes if task.task_id in ends]
+    started = _started(run, outcomes, getattr(ti, "start_date", None))
     return dataclasses.replace(
         of_run(ti.dag_id, ti.run_id, task.dag),
-        started=run.start_date,
-        duration=seconds_since(run.start_date),
+        started=started,
+        duration=seconds_since(started),
         tasks=outcomes,
         idle=set(states) == {"skipped"},
         gaps=tuple(gaps),
@@ -162,6 +163,20 @@ def run_url(dag_id: str, run_id: str) -> str | None:
 
     base = conf.get("api", "base_url", fallback="")
     return f"{base.rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}" if base else None
+
+
+def _started(
+    run: Any, outcomes: tuple[TaskOutcome, ...], own: datetime.datetime | None
+) -> datetime.datetime | None:
+    """Return when the run began: where a test has its logical date for that, as its tasks have it.
+
+    ``dag.test()`` gives a run the logical date for its start, which may be years ago or to come.
+    """
+    if run.start_date is None or run.start_date != run.logical_date:
+        found: datetime.datetime | None = run.start_date
+        return found
+    starts = [date for date in (*(task.start for task in outcomes), own) if date]
+    return min(starts, default=None)
 
 
 def _date(text: str | None) -> datetime.datetime | None:

@@ -41,6 +41,8 @@ alerts are only logged. Events go to the first of
 
 always over https; ``SSL_CERT_FILE`` and ``HTTPS_PROXY`` are followed. ``RAX_ALERTING_SPOOL`` names
 another folder for the spool than ``~/.local/state/rax/alerts``, which ``XDG_STATE_HOME`` moves.
+``RAX_ALERTING_CAPTURE`` names a folder that gets the events in place of PagerDuty, each as a file:
+what would have been sent is there, exactly, and no routing key is asked for. ``rax run`` shows it.
 What PagerDuty doesn't accept is shortened, and passwords of five characters and more of this
 node's credentials are masked, wherever they occur in an event, but for the key that
 ``dedup_key()`` returns: it must be the same on all nodes.

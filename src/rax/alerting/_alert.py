@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from rax.alerting._capture import capture_folder
 from rax.alerting._deadline import Deadline, NoThreadError, Stage, limit_seconds, run_within
 from rax.alerting._deferred_log import DeferredLog
 from rax.alerting._events import Event, describe
@@ -92,7 +93,8 @@ class Alert:
         self._description = describe(event)
         for what in mended:
             self._log.error(f"alert mended: {what}")
-        if problem := not_set_up():
+        problem = not_set_up()
+        if problem and not capture_folder():
             return Outcome("off", problem)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = Record(now, credential_name(), event)

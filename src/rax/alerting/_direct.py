@@ -6,7 +6,7 @@ from typing import get_args
 
 from rax.alerting._deadline import Deadline, run_within
 from rax.alerting._events import Event, Severity, resolve_event, trigger_event, wrong_severity
-from rax.alerting._pagerduty import Client, credential_name
+from rax.alerting._pagerduty import connect, credential_name
 from rax.errors import AlertError
 
 
@@ -42,7 +42,7 @@ def deliver(
         problem = ""
         try:
             event = make()
-            with Client(credential_name(), deadline) as client:
+            with connect(credential_name(), deadline) as client:
                 client.send(event)
         except AlertError as error:
             problem = str(error)

@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from rax._printable import one_line
+from rax.alerting._capture import Capture, capture_folder
 from rax.alerting._deadline import Deadline, Stage
 from rax.alerting._events import Event
 from rax.alerting._secrets import mask, read_credential, secret_spellings
@@ -54,6 +55,8 @@ def credential_name() -> str:
 
 def not_set_up() -> str:
     """Say why there are no alerts on this node, or nothing where they are set up."""
+    if folder := capture_folder():
+        return f"RAX_ALERTING_CAPTURE is set: alerts go to {folder}, and not to PagerDuty"
     if os.environ.get("RAX_ALERTING_CREDENTIAL"):
         return ""
     try:
@@ -69,6 +72,15 @@ def not_set_up() -> str:
         f"alerting is not set up: {problem}; its password, or that of the one that"
         " RAX_ALERTING_CREDENTIAL names, is PagerDuty's routing key"
     )
+
+
+def connect(name: str, deadline: Deadline) -> "Client | Capture":
+    """Return what sends events with the routing key of a credential, or keeps them on this disk.
+
+    :raises AlertError: the credential, or what is to keep them, cannot be used
+    """
+    folder = capture_folder()
+    return Capture(folder) if folder else Client(name, deadline)
 
 
 class Client:

@@ -4,12 +4,13 @@
 import contextlib
 from typing import Self
 
+from rax.alerting._capture import Capture, capture_folder
 from rax.alerting._deadline import Deadline
 from rax.alerting._deferred_log import DeferredLog
 from rax.alerting._events import describe
 from rax.alerting._folder import DamagedError
 from rax.alerting._outcomes import Outcome
-from rax.alerting._pagerduty import Client, RefusedError
+from rax.alerting._pagerduty import Client, RefusedError, connect
 from rax.alerting._records import Record
 from rax.alerting._spool import Spool
 from rax.errors import AlertError
@@ -24,7 +25,7 @@ class Sender:
     def __init__(self, deadline: Deadline, log: DeferredLog) -> None:
         self._deadline = deadline
         self._log = log
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, Client | Capture] = {}
         self._connections = contextlib.ExitStack()
         self.outcomes: dict[str, Outcome] = {}
         self.problems: dict[str, str] = {}
@@ -60,8 +61,9 @@ class Sender:
             raise AlertError(self.problems[name])
         try:
             if name not in self._clients:
-                client = Client(name, self._deadline)
-                self._clients[name] = self._connections.enter_context(client)
+                client = connect(name, self._deadline)
+                self._connections.enter_context(client)
+                self._clients[name] = client
             self._clients[name].send(record.event)
         except RefusedError as error:
             self._log.error(f"alert refused: {error}: {describe(record.event)}")
@@ -73,7 +75,8 @@ class Sender:
             # Not its message, which may hold parts of the event or of the credential.
             self.problems[name] = f"unexpected {type(error).__name__}"
             raise AlertError(self.problems[name]) from None
-        self._log.info(f"alert sent: {describe(record.event)}")
+        done = "captured" if capture_folder() else "sent"
+        self._log.info(f"alert {done}: {describe(record.event)}")
 
     def _send_spooled(self, spool: Spool, name: str) -> bool:
         """Send one event of the spool; return whether it has gone from there."""

@@ -10,6 +10,7 @@ from tests.fakes.pagerduty import PagerDuty
 from tests.unit.rax.alerting_testing import DOWN, ROUTING_KEY, Node
 
 ALERTING = (
+    "RAX_ALERTING_CAPTURE",
     "RAX_ALERTING_CREDENTIAL",
     "RAX_ALERTING_SPOOL",
     "RAX_ALERTING_URL",
