@@ -34,13 +34,14 @@ tests_of() {
     roles/* | playbooks/* | inventories/* | group_vars | site.yml | meta/*)
       say tests/unit/{airflow,group_vars,lab,preflight,refresh_schedule,credentials} tests/attacks ;;
     benchmarks/*) say tests/unit/benchmarks ;;
-    scripts/*) say tests/unit/{benchmarks,lab} ;;
+    scripts/lib/locks/* | packages/*) say tests/unit/packages ;;
+    scripts/*) say tests/unit/{benchmarks,lab,packages} ;;
     tests/fakes/*) say tests/unit/{vaults,control,lab,rax} tests/attacks ;;
     tests/lookup_calls.py) say tests/unit/{vaults,credentials} tests/attacks ;;
     tests/unit/*) say "$(cut -d/ -f1-3 <<<"$1")" ;;
     tests/attacks/*) say tests/attacks ;;
     tests/conftest.py | pyproject.toml | requirements/* | ansible.cfg | collections/*) say "${unit_tests[@]}" ;;
-    examples/* | molecule/* | packages/* | tests/repo/* | tests/airflow/* | docs/* | *.md | galaxy.yml | LICENSE) ;;
+    examples/* | molecule/* | tests/repo/* | tests/airflow/* | docs/* | *.md | galaxy.yml | LICENSE) ;;
     .ci/* | .config/* | .gitignore | .ansible-lint | .yamllint | .shellcheckrc) ;;
     *) return 1 ;;
   esac
