@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
     looked_at: str
     # Why it looked at nothing, if so.
     skipped: str = ""
+    # The names of what it looked at, such as files, for a report that lists what is right as well.
+    names: tuple[str, ...] = ()
 
 
 def count(number: int, noun: str) -> str:

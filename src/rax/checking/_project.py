@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from rax.checking._finding import Finding
 from rax.checking._reading import read_file
 from rax.checking._settings import Settings
 from rax.errors import CommandError
@@ -34,11 +35,15 @@ class Project:
         if not self.root.is_dir():
             raise CommandError(f"{root} is no folder")
         self.gate = gate
+        # What the stages before the one that runs have found.
+        self.found: list[Finding] = []
         self.settings = Settings.read(self.root)
-        in_git = not gate and any((up / ".git").exists() for up in (self.root, *self.root.parents))
-        if since is not None and not in_git:
+        self._in_git = not gate and any(
+            (folder / ".git").exists() for folder in (self.root, *self.root.parents)
+        )
+        if since is not None and not self._in_git:
             raise CommandError(f"{root} is in no repository of git, which --since asks")
-        listed = _listed(self.root) if in_git else []
+        listed = _listed(self.root) if self._in_git else []
         # Git lists nothing of a folder that it ignores as a whole.
         self.files = tuple(sorted(self._regular(listed or _walked(self.root))))
         self.changed = None if since is None else frozenset(_changed(self.root, since))
@@ -47,6 +52,12 @@ class Project:
     def python_files(self) -> tuple[str, ...]:
         """The files of Python."""
         return tuple(file for file in self.files if file.endswith(".py"))
+
+    @cached_property
+    def prefix(self) -> str:
+        """Where the root is in its repository of git, such as ``dags/``; nothing for all of it."""
+        found = _git(self.root, "rev-parse", "--show-prefix") if self._in_git else []
+        return found[0].removesuffix("\n") if found else ""
 
     def is_asked(self, file: str) -> bool:
         """Return whether findings about a file alone are wanted."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rax._layout import width
 from rax._printable import one_line, printable
 from rax.checking._finding import Finding, count
-from rax.checking._stages import STAGES, Result
+from rax.checking._stages import STAGES, Result, Stage
 
 # Of one rule; what is beyond is counted.
 MAX_SHOWN = 20
@@ -24,6 +24,10 @@ class Terminal:
 
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours
+
+    def progress(self, stage: Stage) -> str:
+        """Return what says that a stage runs, until a line is written over it."""
+        return self._paint(_DIM, f"{stage.title} …") + "\r"
 
     def stage(self, result: Result) -> str:
         """Return what a stage found, and then a line with how it ended."""

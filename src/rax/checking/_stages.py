@@ -2,7 +2,7 @@
 """The stages of a check, cheapest first."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rax.checking import _files
@@ -10,7 +10,7 @@ from rax.checking._finding import Finding, Outcome
 from rax.checking._project import Project
 from rax.errors import RaxError
 
-__all__ = ["STAGES", "Finding", "Outcome", "Result", "Stage", "run"]
+__all__ = ["FAST", "STAGES", "Finding", "Outcome", "Result", "Stage", "run"]
 
 
 class Stage(NamedTuple):
@@ -42,16 +42,18 @@ class Result(NamedTuple):
 
 
 STAGES = (Stage("files", "Files", _files.check),)
+# Those that are quick enough for each commit.
+FAST = ("files", "dags")
 
 
-def run(project: Project, stages: tuple[Stage, ...]) -> Iterator[Result]:
-    """Run one stage after the other, whatever those before it found, and yield what each did."""
-    for stage in stages:
-        began = time.monotonic()
-        failed, outcome = "", Outcome([], "")
-        try:
-            outcome = stage.run(project)
-        except RaxError as error:
-            failed = str(error)
-        findings = sorted(set(outcome.findings))
-        yield Result(stage, outcome._replace(findings=findings), time.monotonic() - began, failed)
+def run(project: Project, stage: Stage) -> Result:
+    """Run a stage, which need not know what those before it found."""
+    began = time.monotonic()
+    failed, outcome = "", Outcome([], "")
+    try:
+        outcome = stage.run(project)
+    except RaxError as error:
+        failed = str(error)
+    findings = sorted(set(outcome.findings))
+    project.found += findings
+    return Result(stage, outcome._replace(findings=findings), time.monotonic() - began, failed)

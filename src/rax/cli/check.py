@@ -12,7 +12,8 @@ from rax.cli._commands import add_command
 from rax.cli._output import write_json
 
 if TYPE_CHECKING:
-    from rax.checking._stages import Result
+    from rax.checking._project import Project
+    from rax.checking._stages import Result, Stage
     from rax.cli._commands import Commands
 
 _MORE = """\
@@ -21,6 +22,8 @@ exit codes:
   0  nothing is wrong, or there are only warnings
   1  something is wrong
   3  it could not all be done; the reason is there"""
+# Takes away the line that the cursor is in.
+_ERASED = "\x1b[K"
 _DONE, _FOUND, _FAILED = 0, 1, 3
 
 
@@ -37,34 +40,57 @@ def add_parser(commands: "Commands") -> None:
         default=Path(os.environ.get("RAX_REPOSITORY", "")),
         help="default: the repository that ./rax is in, or else this folder",
     )
+    check.add_argument("--fast", action="store_true", help="leave out the tests")
     check.add_argument(
         "--since",
         metavar="REV",
-        help="findings about a file alone only for files that differ from this commit",
+        help="leave out what is about single files that do not differ from this commit",
+    )
+    check.add_argument(
+        "--junit", metavar="DIR", type=Path, help="write a JUnit file for each stage into DIR"
+    )
+    check.add_argument(
+        "--markdown", metavar="FILE", type=Path, help="write a summary for a pull request"
     )
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rax.checking import _stages
+    from rax.checking import _junit, _markdown, _stages
     from rax.checking._project import Project
-    from rax.checking._report import Terminal
 
     leave_root()
     project = Project(options.path, since=options.since)
-    terminal = Terminal(colours=_wants_colours())
-    results = []
-    for result in _stages.run(project, _stages.STAGES):
-        results.append(result)
-        if not options.json:
-            sys.stdout.write(terminal.stage(result))
-            sys.stdout.flush()
+    stages = [one for one in _stages.STAGES if not options.fast or one.name in _stages.FAST]
     if options.json:
+        results = [_stages.run(project, stage) for stage in stages]
         write_json(_as_json(project.root, results))
     else:
-        sys.stdout.write(terminal.verdict(results))
+        results = _shown(project, stages)
+    if options.junit is not None:
+        _junit.write(options.junit, results)
+    if options.markdown is not None:
+        _markdown.write(options.markdown, results, project.prefix)
     if any(result.failed for result in results):
         return _FAILED
     return _FOUND if any(result.problems for result in results) else _DONE
+
+
+def _shown(project: "Project", stages: "list[Stage]") -> "list[Result]":
+    """Run the stages, and show what each found as soon as it ends."""
+    from rax.checking import _stages
+    from rax.checking._report import Terminal
+
+    terminal = Terminal(colours=_is_terminal() and not os.environ.get("NO_COLOR"))
+    results = []
+    for stage in stages:
+        if _is_terminal():
+            sys.stdout.write(terminal.progress(stage))
+            sys.stdout.flush()
+        results.append(_stages.run(project, stage))
+        sys.stdout.write(_ERASED * _is_terminal() + terminal.stage(results[-1]))
+        sys.stdout.flush()
+    sys.stdout.write(terminal.verdict(results))
+    return results
 
 
 def _as_json(root: Path, results: "list[Result]") -> dict[str, object]:
@@ -84,7 +110,6 @@ def _as_json(root: Path, results: "list[Result]") -> dict[str, object]:
     }
 
 
-def _wants_colours() -> bool:
-    """Return whether standard output is a terminal whose user has not said no."""
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and sys.stdout.isatty()
+def _is_terminal() -> bool:
+    """Return whether standard output is a terminal that takes more than lines."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -42,13 +42,27 @@ def build(schema: type[_Schema], config: Mapping[str, Any], what: str) -> _Schem
     Raises MalformedConfigError with everything that does not fit, and RaxError for what is no
     schema, or one with types that no config can have.
     """
-    if not isinstance(schema, type) or not (_is_model(schema) or dataclasses.is_dataclass(schema)):
-        raise RaxError(f"{schema!r} is not a schema: it has to be a dataclass or a pydantic model")
     problems: list[str] = []
-    instance = _object(schema, config, "", problems)
+    instance = _checked(schema, config, problems)
     if problems:
         raise MalformedConfigError(f"{what} does not fit {schema.__name__}: {'; '.join(problems)}")
     return typing.cast("_Schema", instance)
+
+
+def find_problems(schema: type[Any], config: Mapping[str, Any]) -> list[str]:
+    """Return all that build() would refuse a config for; each begins with the path of a value.
+
+    Raises RaxError for what is no schema, or one with types that no config can have.
+    """
+    problems: list[str] = []
+    _checked(schema, config, problems)
+    return problems
+
+
+def _checked(schema: type[Any], config: Mapping[str, Any], problems: list[str]) -> Any:
+    if not isinstance(schema, type) or not (_is_model(schema) or dataclasses.is_dataclass(schema)):
+        raise RaxError(f"{schema!r} is not a schema: it has to be a dataclass or a pydantic model")
+    return _object(schema, config, "", problems)
 
 
 def _is_model(schema: Any) -> bool:

@@ -27,6 +27,13 @@ _KEY_OF = {
 _TOKEN_OF = {"page", "next", "continuation", "sync", "stop", "start", "end", "pad", "mask"}
 _PASS_OF = {"first", "second", "last", "single", "multi", "by", "low", "high", "band"}
 
+_LISTS = (list, tuple, set, frozenset)
+_CONTAINERS = (Mapping, *_LISTS)
+
+# Keys of a host, and of who logs in there.
+_HOSTS = {"host", "hostname", "server", "address", "db_host", "dbhost"}
+_USERS = {"user", "username", "login", "account", "db_user", "dbuser"}
+
 # The name of a credential or of a variable: EBI-ETL-DEV-01, PAGERDUTY, DB_PASSWORD.
 _NAME = re.compile(r"[A-Z][A-Z0-9]*([._-][A-Z0-9]+)+|[A-Z]+")
 _PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|\{\w*\}|%\(\w+\)s|<.*>|\*+|x{3,}", re.DOTALL)
@@ -44,9 +51,11 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _KNOWN = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\bPuTTY-User-Key-File-"
     r"|\bA(?:K|S)IA[0-9A-Z]{16}\b"
     r"|\bgh[opsu]_[A-Za-z0-9]{30,}|\bglpat-[\w-]{20,}|\bxox[abeprs]-[\w-]{10,}"
+    r"|\bgithub_pat_\w{20,}|\bhooks\.slack\.com/services/\w+/\w+/\w+"
+    r"|\bjdbc:oracle:\w+:[^\s/@{$]+/[^\s@{$]+@"
     r"|\bAIza[\w-]{35}\b|\bsk_live_\w{16,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\."
 )
 
@@ -67,6 +76,18 @@ def find_secrets(config: Mapping[str, Any], names: Collection[str] = ()) -> list
     return list(_search(config, "", "", set(names)))
 
 
+def find_connections(config: Mapping[str, Any], names: Collection[str] = ()) -> list[str]:
+    """Return the mappings of a config that have a host and a user of their own.
+
+    Both belong to a credential, whose name the config has in their place. A mapping with a secret
+    is left to find_secrets().
+
+    >>> find_connections({"db": {"host": "db.example.org", "user": "etl"}, "user": "etl"})
+    ['db']
+    """
+    return list(_connections(config, "", set(names)))
+
+
 def is_secret_setting(key: str) -> bool:
     """Say whether the name of a key says that its value is secret.
 
@@ -74,6 +95,31 @@ def is_secret_setting(key: str) -> bool:
     [True, False, False]
     """
     return _kind(key).startswith(("password", "token"))
+
+
+def _connections(value: Any, path: str, names: Collection[str]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        keys = {str(key).lower(): item for key, item in value.items() if _is_own(item, names)}
+        if _HOSTS & {*keys} and _USERS & {*keys}:
+            texts = {key: item for key, item in value.items() if not isinstance(item, _CONTAINERS)}
+            if not any(_search(texts, "", "", names)):
+                yield path
+        for key, item in value.items():
+            yield from _connections(item, f"{path}.{key}".lstrip("."), names)
+    elif isinstance(value, _LISTS):
+        for index, item in enumerate(value):
+            yield from _connections(item, f"{path}[{index}]", names)
+
+
+def _is_own(value: Any, names: Collection[str]) -> bool:
+    """Return whether a value is a text that names nothing which is elsewhere."""
+    return (
+        isinstance(value, str)
+        and bool(value.strip())
+        and value not in names
+        and not _NAME.fullmatch(value.strip())
+        and not _PLACEHOLDER.fullmatch(value.strip())
+    )
 
 
 def _search(value: Any, path: str, kind: str, names: Collection[str]) -> Iterator[str]:
@@ -84,7 +130,7 @@ def _search(value: Any, path: str, kind: str, names: Collection[str]) -> Iterato
             # singular is not, as in secret: {backend: …}.
             inherited = kind if kind.endswith("s") else ""
             yield from _search(item, f"{path}.{key}".lstrip("."), own or inherited, names)
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif isinstance(value, _LISTS):
         for index, item in enumerate(value):
             yield from _search(item, f"{path}[{index}]", kind, names)
     elif isinstance(value, str):

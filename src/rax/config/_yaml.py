@@ -48,7 +48,7 @@ def load(content: bytes, path: object) -> dict[str, Any]:
 
     Raises MalformedConfigError with path, and line where it is known: `a.yaml:3: zip is read as …`.
     """
-    document, problems = _read(content)
+    document, problems = read(content)
     if problems:
         first, *others = problems
         texts = [_located(path, first)]
@@ -61,7 +61,7 @@ def load(content: bytes, path: object) -> dict[str, Any]:
 
 def find_problems(content: bytes, path: object) -> list[str]:
     """Return all that load() would refuse a file's content for, each with path and line."""
-    return [_located(path, problem) for problem in _read(content)[1]]
+    return [_located(path, problem) for problem in read(content)[1]]
 
 
 def _located(path: object, problem: Problem) -> str:
@@ -69,12 +69,12 @@ def _located(path: object, problem: Problem) -> str:
     return f"{where}: {problem.text}"
 
 
-def _read(content: bytes) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the mapping, and what is wrong with it: a syntax error hides all else."""
+def read(content: bytes) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the mapping of a file, and what is wrong with it: a syntax error hides all else."""
     try:
         if (deep := _too_deep(content)) is not None:
             return {}, [deep]
-        root = _composed(content)
+        root = composed(content)
     except yaml.reader.ReaderError as error:
         before = content[: error.position].count(b"\n")
         text = f"has a character that YAML does not take: {error.reason}"
@@ -98,7 +98,8 @@ def _read(content: bytes) -> tuple[dict[str, Any], list[Problem]]:
     return document if isinstance(document, dict) else {}, problems
 
 
-def _composed(content: bytes) -> Any:
+def composed(content: bytes) -> Any:
+    """Return the nodes of a file that is YAML; None for an empty one."""
     loader = _Composer(content)
     try:
         return loader.get_single_node()

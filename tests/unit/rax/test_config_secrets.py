@@ -23,7 +23,10 @@ TOKEN = "0a1B2c3D4e5F6a7B8c9D"
     ("command", "curl -u x http://a:b@c/"), ("dsn", "host=db password=hunter2"),
     ("dsn", "Driver={x};PWD=hunter2;"), ("url", "https://x.example.org/?a=1&api_key=abc"),
     ("pem", "-----BEGIN RSA PRIVATE KEY-----\nMII"), ("a", "AKIAIOSFODNN7EXAMPLE"),
-    ("b", "ghp_" + "a1" * 18), ("c", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc"),
+    ("pem", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx"), ("ppk", "PuTTY-User-Key-File-2: ssh-rsa"),
+    ("a", "github_pat_" + "a1" * 18), ("a", "https://hooks.slack.com/services/T0/B0/a1b2"),
+    ("dsn", "jdbc:oracle:thin:scott/tiger@//db:1521/x"), ("b", "ghp_" + "a1" * 18),
+    ("c", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc"),
 ])  # fmt: skip
 def test_what_looks_like_a_secret(key, value):
     found = find_secrets({"first": {key: value}})
@@ -56,7 +59,9 @@ def test_what_looks_like_a_secret(key, value):
     ("git", "ssh://git@github.com/a/b"), ("git", "git@github.com:a/b"),
     ("lake", "abfss://container@account.dfs.core.windows.net/x"),
     ("sql", "select * from t where token = :token and a.password = b.password"),
-    ("cron", "*/5 * * * *"), ("key", "20130101T000000Z-20131231T000000Z"),
+    ("dsn", "jdbc:oracle:thin:@//db:1521/x"), ("dsn", "jdbc:oracle:thin:{user}/{pass}@db"),
+    ("chat", "https://hooks.slack.com/services/"), ("cron", "*/5 * * * *"),
+    ("key", "20130101T000000Z-20131231T000000Z"),
 ])  # fmt: skip
 def test_what_does_not(key, value):
     assert find_secrets({key: value}) == []

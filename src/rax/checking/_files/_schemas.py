@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a config fits the dataclass that the code names for it, without running any of the code.
+
+A dataclass is made again of what its source says of its fields, and asked as get_config() asks it.
+What only a run can tell is left open: other types, a base class, __post_init__, a pydantic model.
+"""
+
+import ast
+import collections.abc
+import dataclasses
+import datetime
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from rax.checking._files._calls import Call, dotted, imported_names
+from rax.checking._files._configs import ConfigFile, Configs
+from rax.checking._finding import Finding
+from rax.config import _schema
+from rax.config._lines import lines_of
+from rax.errors import RaxError
+
+# What an annotation may be made of; all else may be anything.
+_TYPES: dict[str, Any] = {
+    **{kind.__name__: kind for kind in (str, int, float, bool, list, tuple, set, frozenset, dict)},
+    **{f"datetime.{kind.__name__}": kind
+       for kind in (datetime.date, datetime.datetime, datetime.time)},
+    **{f"collections.abc.{name}": getattr(collections.abc, name)
+       for name in ("Sequence", "Mapping", "Set", "Collection", "Iterable")},
+    "typing.Literal": typing.Literal,
+    "typing.Optional": typing.Optional,
+    "typing.Union": typing.Union,
+}  # fmt: skip
+UNFIT = "config-schema"
+_MEANT = re.compile(r"is unknown: did you mean (\w+)")
+_FIELD = "dataclasses.field"
+_DATACLASS = "dataclasses.dataclass"
+
+
+class Schemas:
+    """The dataclasses of a repository.
+
+    :param trees: its files of Python
+    :param folders: where Python searches for modules, relative to the root: "" is the root itself
+    """
+
+    def __init__(self, trees: Mapping[str, ast.Module], folders: tuple[str, ...]) -> None:
+        self._trees = trees
+        self._folders = folders
+        # None while it is made, and for what is no dataclass of a kind that can be told.
+        self._made: dict[tuple[str, str], type | None] = {}
+
+    def schema(self, file: str, names: list[str]) -> type | None:
+        """Return the dataclass that a file knows by these names, if it can be told."""
+        found = self._find(file, names)
+        if found is None:
+            return None
+        if found not in self._made:
+            self._made[found] = None
+            self._made[found] = self._make(*found)
+        return self._made[found]
+
+    def _find(self, file: str, names: list[str]) -> tuple[str, str] | None:
+        """Return the file and the name of a class."""
+        if len(names) == 1 and _class(self._trees[file], names[0]) is not None:
+            return file, names[0]
+        whole = imported_names(self._trees[file]).get(names[0]) if names else None
+        if whole is None:
+            return None
+        *module, name = [*whole.split("."), *names[1:]]
+        for folder in self._folders:
+            path = PurePosixPath(folder, *module)
+            for other in (f"{path}.py", f"{path}/__init__.py"):
+                if other in self._trees and _class(self._trees[other], name) is not None:
+                    return other, name
+        return None
+
+    def _make(self, file: str, name: str) -> type | None:
+        source = _class(self._trees[file], name)
+        known = imported_names(self._trees[file])
+        if source is None or source.bases or source.keywords or not _is_dataclass(source, known):
+            return None
+        fields: list[tuple[str, Any, Any]] = []
+        for line in source.body:
+            if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
+                continue
+            kind = self._kind(line.annotation, file, known)
+            field = _field(line.value, known)
+            if _names_any(line.annotation, "InitVar", "KW_ONLY") or field is None:
+                return None
+            if not _names_any(line.annotation, "ClassVar"):
+                fields.append((line.target.id, kind, field))
+        return dataclasses.make_dataclass(name, fields, kw_only=True)
+
+    def _kind(self, node: ast.expr, file: str, known: Mapping[str, str]) -> Any:
+        """Return what an annotation stands for, Any where that cannot be told."""
+        try:
+            return self._evaluated(node, file, known)
+        except (TypeError, SyntaxError, RecursionError):
+            return Any
+
+    def _evaluated(self, node: ast.expr, file: str, known: Mapping[str, str]) -> Any:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return self._evaluated(ast.parse(node.value, mode="eval").body, file, known)
+        if isinstance(node, ast.Constant):
+            return node.value if node.value is None or node.value is Ellipsis else Any
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            sides = [self._evaluated(side, file, known) for side in (node.left, node.right)]
+            return Any if Any in sides else typing.Union[tuple(sides)]  # noqa: UP007 - of a tuple
+        if isinstance(node, ast.Subscript):
+            return self._subscripted(node, file, known)
+        names = dotted(node)
+        if not names:
+            return Any
+        whole = ".".join([known.get(names[0], names[0]), *names[1:]])
+        return _TYPES.get(whole) or self.schema(file, names) or Any
+
+    def _subscripted(self, node: ast.Subscript, file: str, known: Mapping[str, str]) -> Any:
+        kind = self._evaluated(node.value, file, known)
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if kind is Any:
+            return Any
+        if kind is typing.Literal:
+            values = tuple(one.value for one in inner if isinstance(one, ast.Constant))
+            return kind[values] if len(values) == len(inner) else Any
+        return kind[tuple(self._evaluated(one, file, known) for one in inner)]
+
+
+def find_problems(
+    calls: Mapping[str, list[Call]], configs: Configs, schemas: Schemas
+) -> Iterator[Finding]:
+    """Yield what of a config does not fit the dataclass that a call names, at its line."""
+    seen = set()
+    for file, found in calls.items():
+        for call in found:
+            names = dotted(call.schema) if call.schema is not None else []
+            schema = schemas.schema(file, names) if names else None
+            config = configs.get(call.name)
+            if schema is not None and config is not None and (schema, config.file) not in seen:
+                seen.add((schema, config.file))
+                yield from _of_config(config, schema)
+
+
+def _of_config(config: ConfigFile, schema: type) -> Iterator[Finding]:
+    try:
+        problems = _schema.find_problems(schema, config.values)
+    except RaxError:
+        # Its types are none that a config can have, which a run will say.
+        return
+    for problem in _distinct(problems):
+        path = problem.partition(" ")[0]
+        # What is missing is missing in what is around it.
+        around = path.rpartition(".")[0]
+        lines = lines_of(config.content, {path, around})
+        line = lines.get(path) or (lines.get(around, 0) if around else 0)
+        said = f"does not fit {schema.__name__}: {problem}"
+        yield Finding(config.file, line, UNFIT, said)
+
+
+def _distinct(problems: list[str]) -> Iterator[str]:
+    """Yield problems, but for a key that is missing because it is misspelt."""
+    meant = set()
+    for problem in problems:
+        path, _, rest = problem.partition(" ")
+        if found := _MEANT.search(rest):
+            before, dot, _ = path.rpartition(".")
+            meant.add(f"{before}{dot}{found[1]} is missing")
+    yield from (problem for problem in problems if problem not in meant)
+
+
+def _class(tree: ast.Module, name: str) -> ast.ClassDef | None:
+    """Return the class of that name, if the file has one, and one alone, at its top."""
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_dataclass(source: ast.ClassDef, known: Mapping[str, str]) -> bool:
+    if len(source.decorator_list) != 1:
+        return False
+    decorator = source.decorator_list[0]
+    made = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return _whole(made, known) == _DATACLASS
+
+
+def _field(value: ast.expr | None, known: Mapping[str, str]) -> Any:
+    """Return what make_dataclass() takes for a field; None for one that cannot be told."""
+    if value is None:
+        return dataclasses.field()
+    if not isinstance(value, ast.Call) or _whole(value.func, known) != _FIELD:
+        return dataclasses.field(default=None)
+    words = {word.arg for word in value.keywords}
+    if None in words or "init" in words:
+        return None
+    optional = words & {"default", "default_factory"}
+    return dataclasses.field(default=None) if optional else dataclasses.field()
+
+
+def _whole(node: ast.expr, known: Mapping[str, str]) -> str:
+    names = dotted(node)
+    return ".".join([known.get(names[0], names[0]), *names[1:]]) if names else ""
+
+
+def _names_any(node: ast.expr, *names: str) -> bool:
+    """Return whether an annotation has one of these names in it, however it is written."""
+    text = ast.unparse(node)
+    return any(name in text for name in names)
