@@ -36,6 +36,7 @@ tests_of() {
     benchmarks/*) say tests/unit/benchmarks ;;
     scripts/lib/locks/* | packages/*) say tests/unit/packages ;;
     scripts/*) say tests/unit/{benchmarks,lab,packages} ;;
+    .pre-commit-hooks.yaml) say tests/unit/rax ;;
     tests/fakes/*) say tests/unit/{vaults,control,lab,rax} tests/attacks ;;
     tests/lookup_calls.py) say tests/unit/{vaults,credentials} tests/attacks ;;
     tests/unit/*) say "$(cut -d/ -f1-3 <<<"$1")" ;;

@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
     skipped: str = ""
     # The names of what it looked at, such as files, for a report that lists what is right as well.
     names: tuple[str, ...] = ()
+    # A JUnit document that says the same in its own cases, as pytest writes one.
+    junit: bytes = b""
 
 
 def count(number: int, noun: str) -> str:

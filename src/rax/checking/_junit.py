@@ -21,16 +21,33 @@ from rax.checking._writing import remove_report, write_report
 _WHOLE = "the repository"
 
 
-def write(folder: Path, results: list[Result]) -> None:
-    """Write a file for each stage that ran; that of a stage that did not is taken away.
+def remove(folder: Path) -> None:
+    """Take the files of an earlier check away, which CI would read where this one cannot begin.
 
-    :raises CommandError: one cannot be written
+    :raises CommandError: one cannot be taken away
     """
     for stage in _stages.STAGES:
         remove_report(_path(folder, stage.name))
+
+
+def write(folder: Path, results: list[Result]) -> None:
+    """Write a file for each stage that ran.
+
+    :raises CommandError: one cannot be written
+    """
     for result in results:
         content = ElementTree.tostring(_suite(result), encoding="utf-8", xml_declaration=True)
-        write_report(_path(folder, result.stage.name), content)
+        own = result.outcome.junit
+        write_report(_path(folder, result.stage.name), own if _has_cases(own) else content)
+
+
+def _has_cases(document: bytes) -> bool:
+    """Return whether a document is JUnit, and not without cases."""
+    try:
+        root = ElementTree.fromstring(document)  # noqa: S314 - of a pytest that we ran
+    except ElementTree.ParseError:
+        return False
+    return root.tag in ("testsuites", "testsuite") and root.find(".//testcase") is not None
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -57,8 +57,13 @@ def add_parser(commands: "Commands") -> None:
 def _check(options: argparse.Namespace) -> int:
     from rax.checking import _junit, _markdown, _stages
     from rax.checking._project import Project
+    from rax.checking._writing import remove_report
 
     leave_root()
+    if options.junit is not None:
+        _junit.remove(options.junit)
+    if options.markdown is not None:
+        remove_report(options.markdown)
     project = Project(options.path, since=options.since)
     stages = [one for one in _stages.STAGES if not options.fast or one.name in _stages.FAST]
     if options.json:

@@ -211,6 +211,30 @@ def test_junit_of_a_stage_that_did_not_run_goes(check, tmp_path):
     ]  # fmt: skip
 
 
+def test_no_report_of_an_earlier_check_is_left(check, repository, tmp_path):
+    """CI reads what is there, also where a check cannot begin."""
+    words = ["--junit", str(tmp_path / "x"), "--markdown", str(tmp_path / "summary.md")]
+    check(GREEN, words=words)
+    repository.write({"rax.toml": "[chek]\n"})
+    assert check(GREEN, words=words)[0] == 3
+    assert (names_in(tmp_path / "x"), names_in(tmp_path)) == ([], ["repository", "x"])
+
+
+@pytest.mark.parametrize(("document", "is_used"), [
+    (b"<testsuites><testsuite><testcase name='own'/></testsuite></testsuites>", True),
+    (b"<testsuite><testcase name='own'/></testsuite>", True),
+    (b"<testsuites><testsuite/></testsuites>", False),
+    (b"<other><testcase/></other>", False),
+    (b"<testsuite><testcase>", False),
+    (b"", False),
+])  # fmt: skip
+def test_junit_that_a_stage_brings(check, tmp_path, document, is_used):
+    check(Outcome([WRONG], "1 test", junit=document), words=["--junit", str(tmp_path)])
+    written = (tmp_path / "rax-check-files.xml").read_bytes()
+    assert (written == document) is is_used
+    assert (b"F401" in written) is not is_used
+
+
 # Markdown
 
 
@@ -299,7 +323,7 @@ def test_a_report_that_cannot_be_written(check, tmp_path, monkeypatch, words):
     (tmp_path / "folder").mkdir()
     code, _, errors = check(GREEN, words=words)
     assert code == 3
-    assert re.fullmatch(r"rax: (file|folder)\S* cannot be written: .*\n", errors)
+    assert re.fullmatch(r"rax: (file|folder)\S* cannot be (written|removed): .*\n", errors)
     assert (tmp_path / "file").read_text() == "old"
     assert names_in(tmp_path) == ["file", "folder", "repository"]
 
