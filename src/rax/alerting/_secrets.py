@@ -29,8 +29,13 @@ def hide(value: Any) -> Any:
 
     Airflow's masker, where it is loaded, also knows those that this process read before a rotation.
     """
-    found = _candidates(secret_spellings(_credentials()), as_json(value))
+    found = _candidates(local_secrets(), as_json(value))
     return mask(_redact(value), found)
+
+
+def local_secrets() -> list[str]:
+    """Return the spellings of the secrets of all credentials that this account can read here."""
+    return secret_spellings(_credentials())
 
 
 def secret_spellings(credentials: Iterable[Credential]) -> list[str]:
