@@ -20,15 +20,17 @@ class SourceError(Exception):
         self.line = line
 
 
-def compiled(content: bytes) -> ast.Module:
+def compiled(content: bytes, *, is_known: bool = False) -> ast.Module:
     """Return the tree of a file that this Python can run.
 
+    :param is_known: whether it has been compiled before, which is not done again then
     :raises SourceError: it is no Python 3
     """
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(content)
-            compile(tree, "", "exec", dont_inherit=True)
+            if not is_known:
+                compile(tree, "", "exec", dont_inherit=True)
     except SyntaxError as error:
         old = ": this is Python 2" if any(text in error.msg for text in _PYTHON_2) else ""
         raise SourceError(error.lineno or 0, f"{error.msg}{old}") from None

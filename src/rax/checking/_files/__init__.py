@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from rax.checking._files import _configs, _names, _ruff, _schemas
-from rax.checking._files._syntax import read_trees
+from rax.checking._files._syntax import read_modules
 from rax.checking._finding import Finding, Outcome, count
 from rax.checking._project import Project
 
@@ -18,28 +18,28 @@ def check(project: Project) -> Outcome:
 
     :raises CommandError: a tool is missing, or does not do what it is for
     """
-    trees, broken = read_trees(project, project.python_files)
+    modules, broken = read_modules(project)
     configs, credentials = _configs.Configs(project), _names.Credentials(project)
     findings = [one for file, one in broken.items() if project.is_asked(file)]
     findings += credentials.problems
     findings += _configs.find_problems(project, configs, credentials.names or ())
     # A change of a config or a dataclass shows in files that have not changed.
-    calls = _names.calls_of(trees)
+    calls = _names.calls_of(modules)
     findings += _names.find_problems(project, calls, configs, credentials)
     folders = ("" if project.settings.dags_folder == "." else project.settings.dags_folder, "")
     # What is no setting is a key too many as well: it is told once.
     told = {(one.file, one.line) for one in findings}
-    unfit = _schemas.find_problems(calls, configs, _schemas.Schemas(trees, folders))
+    unfit = _schemas.find_problems(calls, configs, _schemas.Schemas(modules, folders))
     findings += [one for one in unfit if not one.line or (one.file, one.line) not in told]
     if not project.gate:
-        findings += _ruff.check(project.root, tuple(filter(project.is_asked, trees)))
+        findings += _ruff.check(project.root, tuple(filter(project.is_asked, modules)))
     looked_at = sorted(filter(project.is_asked, {*project.python_files, *configs.files}))
     return Outcome(findings, count(len(looked_at), "file"), names=tuple(looked_at))
 
 
 def syntax_problems(project: Project) -> dict[str, Finding]:
     """Return the finding of each file of Python that cannot be compiled."""
-    return read_trees(project, project.python_files).broken
+    return read_modules(project).broken
 
 
 def tells(findings: Iterable[Finding], error: str) -> bool:

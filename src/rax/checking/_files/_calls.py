@@ -2,7 +2,7 @@
 """Calls of the library that a file makes, with the names that it gives them as literals."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import NamedTuple
 
 GET_CONFIG = "rax.config.get_config"
@@ -14,8 +14,6 @@ OF_CREDENTIALS = frozenset(
         "rax.workflow.answers",
     }
 )
-# What these begin with is looked for, whatever a file calls it.
-_PACKAGE = "rax."
 
 
 class Call(NamedTuple):
@@ -29,18 +27,41 @@ class Call(NamedTuple):
     schema: ast.expr | None
 
 
-def calls_in(tree: ast.Module) -> Iterator[Call]:
-    """Yield the calls that name a config or a credential, in no order."""
-    known = _imported(tree)
-    if not known:
-        return
+class Module(NamedTuple):
+    """A file of Python, and what is asked of it."""
+
+    tree: ast.Module
+    # What each name that it imports at any place stands for, in whole; no relative imports.
+    imported: dict[str, str]
+    # Those that name a config or a credential, in no order.
+    calls: list[Call]
+
+
+def look_at(tree: ast.Module) -> Module:
+    """Return a file and what it imports and calls.
+
+    >>> look_at(ast.parse("from lib import genes as g; import rax.config")).imported
+    {'g': 'lib.genes', 'rax': 'rax'}
+    """
+    module = Module(tree, {}, [])
+    found: list[ast.Call] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            function = _resolved(node.func, known)
-            if function == GET_CONFIG or function in OF_CREDENTIALS:
-                name = _argument(node, 0, "name")
-                if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                    yield Call(node.lineno, function, name.value, _argument(node, 1, "schema"))
+            found.append(node)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                module.imported[name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                module.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for call in found:
+        function = resolved(call.func, module.imported)
+        if function == GET_CONFIG or function in OF_CREDENTIALS:
+            first, schema = _argument(call, 0, "name"), _argument(call, 1, "schema")
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                module.calls.append(Call(call.lineno, function, first.value, schema))
+    return module
 
 
 def dotted(node: ast.expr) -> list[str]:
@@ -52,34 +73,10 @@ def dotted(node: ast.expr) -> list[str]:
     return [*reversed([*names, node.id])] if isinstance(node, ast.Name) else []
 
 
-def imported_names(tree: ast.Module) -> dict[str, str]:
-    """Return what each name that a file imports at any place stands for, in whole.
-
-    Relative imports are left out.
-
-    >>> imported_names(ast.parse("from lib import genes as g; import rax.config"))
-    {'g': 'lib.genes', 'rax': 'rax'}
-    """
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                found[name] = alias.name if alias.asname else name
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            for alias in node.names:
-                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    return found
-
-
-def _imported(tree: ast.Module) -> dict[str, str]:
-    found = imported_names(tree)
-    return {name: whole for name, whole in found.items() if f"{whole}.".startswith(_PACKAGE)}
-
-
-def _resolved(function: ast.expr, known: dict[str, str]) -> str:
-    names = dotted(function)
-    return ".".join([known[names[0]], *names[1:]]) if names and names[0] in known else ""
+def resolved(node: ast.expr, imported: Mapping[str, str]) -> str:
+    """Return what ``a.b.c`` stands for in whole, by what its file imports; nothing for the rest."""
+    names = dotted(node)
+    return ".".join([imported.get(names[0], names[0]), *names[1:]]) if names else ""
 
 
 def _argument(call: ast.Call, index: int, keyword: str) -> ast.expr | None:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of configs and credentials that code has as literals, and whether there are such."""
 
-import ast
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from rax.checking._files._calls import GET_CONFIG, Call, calls_in
+from rax.checking._files._calls import GET_CONFIG, Call, Module
 from rax.checking._files._configs import Configs
 from rax.checking._finding import Finding
 from rax.checking._project import Project
@@ -78,9 +77,9 @@ def find_problems(
                 yield Finding(file, call.line, "credential", problem, advice, warning=True)
 
 
-def calls_of(trees: Mapping[str, ast.Module]) -> dict[str, list[Call]]:
+def calls_of(modules: Mapping[str, Module]) -> dict[str, list[Call]]:
     """Return the calls of each file, but for tests, whose names may be made up."""
-    return {file: [*calls_in(tree)] for file, tree in trees.items() if not _is_test(file)}
+    return {file: module.calls for file, module in modules.items() if not _is_test(file)}
 
 
 def _is_test(file: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from rax.checking._files._calls import Call, dotted, imported_names
+from rax.checking._files._calls import Call, Module, dotted, resolved
 from rax.checking._files._configs import ConfigFile, Configs
 from rax.checking._finding import Finding
 from rax.config import _schema
@@ -42,12 +42,12 @@ _DATACLASS = "dataclasses.dataclass"
 class Schemas:
     """The dataclasses of a repository.
 
-    :param trees: its files of Python
+    :param modules: its files of Python
     :param folders: where Python searches for modules, relative to the root: "" is the root itself
     """
 
-    def __init__(self, trees: Mapping[str, ast.Module], folders: tuple[str, ...]) -> None:
-        self._trees = trees
+    def __init__(self, modules: Mapping[str, Module], folders: tuple[str, ...]) -> None:
+        self._modules = modules
         self._folders = folders
         # None while it is made, and for what is no dataclass of a kind that can be told.
         self._made: dict[tuple[str, str], type | None] = {}
@@ -64,22 +64,22 @@ class Schemas:
 
     def _find(self, file: str, names: list[str]) -> tuple[str, str] | None:
         """Return the file and the name of a class."""
-        if len(names) == 1 and _class(self._trees[file], names[0]) is not None:
+        if len(names) == 1 and _class(self._modules[file].tree, names[0]) is not None:
             return file, names[0]
-        whole = imported_names(self._trees[file]).get(names[0]) if names else None
+        whole = self._modules[file].imported.get(names[0]) if names else None
         if whole is None:
             return None
         *module, name = [*whole.split("."), *names[1:]]
         for folder in self._folders:
             path = PurePosixPath(folder, *module)
             for other in (f"{path}.py", f"{path}/__init__.py"):
-                if other in self._trees and _class(self._trees[other], name) is not None:
+                if other in self._modules and _class(self._modules[other].tree, name) is not None:
                     return other, name
         return None
 
     def _make(self, file: str, name: str) -> type | None:
-        source = _class(self._trees[file], name)
-        known = imported_names(self._trees[file])
+        source = _class(self._modules[file].tree, name)
+        known = self._modules[file].imported
         if source is None or source.bases or source.keywords or not _is_dataclass(source, known):
             return None
         fields: list[tuple[str, Any, Any]] = []
@@ -114,8 +114,7 @@ class Schemas:
         names = dotted(node)
         if not names:
             return Any
-        whole = ".".join([known.get(names[0], names[0]), *names[1:]])
-        return _TYPES.get(whole) or self.schema(file, names) or Any
+        return _TYPES.get(resolved(node, known)) or self.schema(file, names) or Any
 
     def _subscripted(self, node: ast.Subscript, file: str, known: Mapping[str, str]) -> Any:
         kind = self._evaluated(node.value, file, known)
@@ -181,25 +180,20 @@ def _is_dataclass(source: ast.ClassDef, known: Mapping[str, str]) -> bool:
         return False
     decorator = source.decorator_list[0]
     made = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return _whole(made, known) == _DATACLASS
+    return resolved(made, known) == _DATACLASS
 
 
 def _field(value: ast.expr | None, known: Mapping[str, str]) -> Any:
     """Return what make_dataclass() takes for a field; None for one that cannot be told."""
     if value is None:
         return dataclasses.field()
-    if not isinstance(value, ast.Call) or _whole(value.func, known) != _FIELD:
+    if not isinstance(value, ast.Call) or resolved(value.func, known) != _FIELD:
         return dataclasses.field(default=None)
     words = {word.arg for word in value.keywords}
     if None in words or "init" in words:
         return None
     optional = words & {"default", "default_factory"}
     return dataclasses.field(default=None) if optional else dataclasses.field()
-
-
-def _whole(node: ast.expr, known: Mapping[str, str]) -> str:
-    names = dotted(node)
-    return ".".join([known.get(names[0], names[0]), *names[1:]]) if names else ""
 
 
 def _names_any(node: ast.expr, *names: str) -> bool:
