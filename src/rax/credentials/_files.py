@@ -29,6 +29,7 @@ SUFFIX = ".json"
 
 # A safe file name, as the module that writes the files has it.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NOT_REFRESHED = " (has refresh_credentials.yml run for this node?)"
 # How often to look at a directory that is being replaced.
 _MAX_ATTEMPTS = 5
 # What is frozen and searched for secrets level by level must not exhaust Python's stack.
@@ -224,7 +225,12 @@ def _is_deep(metadata: dict[str, Any]) -> bool:
 
 
 def _available(folder: Path) -> str:
-    found = names(folder)
+    try:
+        found = names(folder)
+    except UnreadableCredentialError:
+        raise
+    except CredentialNotFoundError:
+        return f"there is no such folder{_NOT_REFRESHED}"
     if not found:
         return "it is empty"
     more = f" and {len(found) - 20} more" if len(found) > 20 else ""
@@ -237,5 +243,5 @@ def _raise_unavailable(path: Path, error: OSError) -> NoReturn:
     if isinstance(error, PermissionError):
         advice = " (tasks run as the user airflow; a person must be in its group)"
     elif isinstance(error, FileNotFoundError):
-        advice = " (has refresh_credentials.yml run for this node?)"
+        advice = _NOT_REFRESHED
     raise kind(f"{path}: {error.strerror}{advice}") from None
