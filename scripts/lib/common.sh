@@ -121,16 +121,13 @@ need_tools() {
 
 # need_airflow: the packages of the nodes, and what tests need beside them, in .venv-airflow.
 need_airflow() {
-  local environment=.venv-airflow lock stamp
-  lock=packages/requirements-py$(python3 -c 'import sys; print(*sys.version_info[:2], sep="")').txt
-  [ -e "$lock" ] || fail "there is no $lock: the nodes' packages are locked for other versions of python3"
-  stamp=$(cat "$lock" requirements/airflow-tests.txt | sha256sum)
+  local environment=.venv-airflow version stamp
+  version=$(python3 -c 'import sys; print(*sys.version_info[:2], sep=".")')
+  stamp=$(cat "packages/requirements-py${version/./}.txt" "requirements/authors-py${version/./}.txt" \
+    requirements/build.txt 2>/dev/null | sha256sum || true)
   [ "$(cat $environment/.lock 2>/dev/null)" != "$stamp" ] || return 0
-  step "make $environment" env UV_CACHE_DIR="$uv_cache" uv venv --quiet --no-config --clear \
-    --python "$(command -v python3)" $environment || return
-  step "install the nodes' packages into $environment" env UV_CACHE_DIR="$uv_cache" uv pip install --no-config \
-    --system-certs --python $environment/bin/python --require-hashes --requirement "$lock" \
-    --requirement requirements/airflow-tests.txt || return
+  step "make $environment of the nodes' packages" env UV_CACHE_DIR="$uv_cache" \
+    python3 scripts/authors/packages.py --python "$version" $environment || return
   printf '%s\n' "$stamp" >$environment/.lock
 }
 

@@ -24,16 +24,26 @@ class Lock:
 # The nodes have one Python each. The others run on controllers, whatever these have.
 LOCKS = (
     Lock("requirements/uv.txt", "requirements/uv.in"),
+    Lock("requirements/build.txt", "requirements/build.in"),
     Lock("requirements/dev.txt", "requirements/dev.in"),
     Lock("requirements/deploy.txt", "requirements/deploy.in", constraint="requirements/dev.txt"),
     Lock("requirements/refresh.txt", "requirements/refresh.in", constraint="requirements/dev.txt"),
     Lock("packages/requirements-py311.txt", "packages/requirements.in", "3.11", universal=False),
     Lock("packages/requirements-py313.txt", "packages/requirements.in", "3.13", universal=False),
-    # What runs the tests that need the nodes' packages has to be of versions that go with these.
+    # What authors test with has to be of versions that go with the nodes' packages.
     Lock(
-        "requirements/airflow-tests.txt",
-        "requirements/airflow-tests.in",
+        "requirements/authors-py311.txt",
+        "requirements/authors.in",
+        "3.11",
+        universal=False,
         constraint="packages/requirements-py311.txt",
+    ),
+    Lock(
+        "requirements/authors-py313.txt",
+        "requirements/authors.in",
+        "3.13",
+        universal=False,
+        constraint="packages/requirements-py313.txt",
     ),
 )
 # The locks name no index and no download address, so that they serve behind any mirror. Their
