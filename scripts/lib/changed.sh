@@ -15,7 +15,7 @@ changed_files() {
 tests_of() {
   case $1 in
     src/rax/workflow/* | src/rax/airflow/* | src/rax/cli/*) say src tests/unit/{rax,benchmarks,plugins} tests/attacks ;;
-    src/*) say src tests/unit/{rax,benchmarks,credentials,dag_sync,plugins} tests/attacks ;;
+    src/*) say src tests/unit/{authors,rax,benchmarks,credentials,dag_sync,plugins} tests/attacks ;;
     plugins/*/sync_* | plugins/filter/dag_sync.* | roles/dag_sync/*)
       say tests/unit/{dag_sync,refresh_schedule,plugins,benchmarks} tests/attacks ;;
     plugins/*/outage.*) say tests/unit/{airflow,preflight} ;;
@@ -35,6 +35,7 @@ tests_of() {
       say tests/unit/{airflow,group_vars,lab,preflight,refresh_schedule,credentials} tests/attacks ;;
     benchmarks/*) say tests/unit/benchmarks ;;
     scripts/lib/locks/* | packages/*) say tests/unit/packages ;;
+    scripts/authors/*) say tests/unit/{authors,benchmarks,lab} src ;;
     scripts/*) say tests/unit/{benchmarks,lab,packages} ;;
     .pre-commit-hooks.yaml) say tests/unit/rax ;;
     tests/fakes/*) say tests/unit/{vaults,control,lab,rax} tests/attacks ;;

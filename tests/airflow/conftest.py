@@ -15,6 +15,7 @@ else:
     os.environ["AIRFLOW_HOME"] = _home.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
+    from tests.airflow.authors_testing import authors  # noqa: F401 - pytest finds fixtures here
     from tests.airflow.workflow_testing import alerts, load, run  # noqa: F401 - pytest finds fixtures here
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from rax import __version__
 from rax._printable import one_line
+from rax.cli._deployment import installed
 from rax.errors import RaxError
 
 __all__ = ["main"]
@@ -91,12 +92,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"rax {__version__}")
+    parser.add_argument("--version", action="version", version=_version())
     parser.set_defaults(run=None, parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for name in _GROUPS:
         importlib.import_module(f"rax.cli.{name}").add_parser(commands)
     return parser
+
+
+def _version() -> str:
+    deployment = installed()
+    if deployment is None:
+        return f"rax {__version__}"
+    ref, commit, python = map(one_line, deployment[1:])
+    commit = "" if ref == commit else f"commit {commit}, "
+    return f"rax {__version__} of {ref} ({commit}Python {python})"
 
 
 def _complete(parser: argparse.ArgumentParser) -> int:
