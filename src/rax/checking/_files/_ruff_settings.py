@@ -29,6 +29,8 @@ class RuffSettings(NamedTuple):
     file: str | None
     # Rules of Airflow that it does not want.
     ignored: tuple[str, ...] = ()
+    # Whether it has asked for rules of Airflow itself.
+    selects_airflow: bool = False
     # Why ruff must not use them, if so.
     problem: Finding | None = None
     warning: Finding | None = None
@@ -102,7 +104,8 @@ def _looked_at(root: Path, file: str | None) -> RuffSettings:
         "leave select out, or name rules, such as E, F and W", warning=True,
     )  # fmt: skip
     empty = bool(selects) and not any(selects)
-    return RuffSettings(file, tuple(sorted(ignored)), warning=nothing if empty else None)
+    wanted = any(code.startswith((_AIRFLOW, "ALL")) for one in selects for code in _texts(one))
+    return RuffSettings(file, tuple(sorted(ignored)), wanted, warning=nothing if empty else None)
 
 
 def _chain(root: Path, file: str) -> Iterator[dict[str, Any]]:

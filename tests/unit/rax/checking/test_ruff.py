@@ -95,6 +95,29 @@ def test_what_is_said(repository):
     ]
 
 
+@pytest.mark.parametrize(("settings", "warning"), [
+    (None, True), ("lint.select = ['F']", True), ("lint.select = ['ALL']", False),
+    ("lint.extend-select = ['AIR3']", False), ("select = ['F', 'AIR']", False),
+])  # fmt: skip
+def test_what_still_works_is_a_warning(repository, settings, warning):
+    repository.write({"a.py": OLD} | ({"ruff.toml": settings} if settings else {}))
+    findings = _files.check(repository.project()).findings
+    assert {one.rule: one.warning for one in findings}["AIR311"] is warning
+
+
+def test_how_tasks_are_named_is_a_warning(repository):
+    text = "from airflow.sdk import DAG\n\nwith DAG('a', schedule=None):\n    pass\nDAG('b')\n"
+    repository.write({"a.py": text, "ruff.toml": "lint.select = ['F']\nexclude = ['x']"})
+    findings = _files.check(repository.project()).findings
+    assert {(one.line, one.rule, one.warning) for one in findings} >= {(5, "AIR002", True)}
+
+
+def test_what_no_longer_works_is_a_problem(repository):
+    repository.write({"a.py": "from airflow.utils.dates import days_ago\n\nx = days_ago(1)\n"})
+    (finding,) = _files.check(repository.project()).findings
+    assert (finding.rule, finding.warning) == ("AIR301", False)
+
+
 @pytest.mark.parametrize("name", ["a\nb.py", "-x.py", "@x.py", "a:1:2.py", "é\x1b.py", b"\xff.py"])
 def test_hostile_names(repository, name):
     repository.write({name: UNUSED})
