@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # How many digits a value has behind the point.
-DIGITS = {"×": 2, " pings": 1, " s": 0, "": 0}
+DIGITS = {"×": 2, " pings": 1, " s": 0, " ms": 1, "": 0}
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ AIMS: Mapping[str, Mapping[str, Aim]] = {
             _LOOKED_UP, at_least=True),
         "errors": Aim("errors in reads by 8 processes while 200 generations flip", 0.0,
             unit=""),
+    },
+    "wrapper": {
+        "more": Aim("`./rax` once made, over `rax` itself", 20.0,
+            "3: the start of a shell, of `cmp`, and of a process for the path of its folder",
+            unit=" ms"),
     },
     "first_run": {
         "seconds": Aim("from no nodes to the first run of a workflow, warm caches", 170.0,

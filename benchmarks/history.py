@@ -23,7 +23,7 @@ KEPT = 3
 HEADER = ("part", "figure", "aim", "last", "before", "and before")
 BUSY = ", busy"
 CELL = re.compile(
-    r"(?P<number>\d[\d,]*(\.\d+)?)(?P<unit>×| pings| s|)"
+    r"(?P<number>\d[\d,]*(\.\d+)?)(?P<unit>×| pings| s| ms|)"
     r" \((?P<commit>[0-9a-f]{7,40}), (?P<date>\d{4}-\d\d-\d\d)(?P<busy>, busy)?\)"
 )
 
