@@ -113,7 +113,7 @@ def make(environment: Path, version: str, facts: Mapping[str, str] | None = None
             "--python",
             new / "bin/python",
         )
-        tell("install the packages")
+        tell("install the packages, which takes minutes where the cache of uv lacks them")
         _run(
             *install, "--require-hashes", *(f"--requirement={lock}" for lock in locks),
             f"--build-constraint={ROOT}/requirements/build.txt",

@@ -26,7 +26,7 @@ def test_the_first_run_makes_an_environment_and_becomes_rax(laptop):
     assert [started["prefix"]] == [str(path) for path in laptop.environments]
     assert first.err == (
         "rax: make the environment of v1, once for all repositories that name it\n"
-        "rax: install the packages\n"
+        "rax: install the packages, which takes minutes where the cache of uv lacks them\n"
     )
 
 
