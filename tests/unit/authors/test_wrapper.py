@@ -182,16 +182,16 @@ NO_PYTHON = (
     " for\n"
 )
 NO_RANGE = (
-    "rax: {deployment} did not give v1..main; git says: fatal: invalid refspec"
+    "rax: {deployment} did not give v1..main; git says: invalid refspec"
     " 'refs/tags/v1..main'\n"
 )
 NO_REPOSITORY = (
-    "rax: /nowhere did not give v1; git says: fatal: '/nowhere' does not appear to be a git"
+    "rax: /nowhere did not give v1; git says: '/nowhere' does not appear to be a git"
     " repository fatal: Could not read from remote repository. Please make sure you have the"
     " correct access rights and the repository exists.\n"
 )
 NO_HOST = (
-    "rax: https://git.invalid/x.git did not give v1; git says: fatal: unable to access"
+    "rax: https://git.invalid/x.git did not give v1; git says: unable to access"
     " 'https://git.invalid/x.git/': Could not resolve host: git.invalid\n"
 )
 NEVER = "0" * 40
