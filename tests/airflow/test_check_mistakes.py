@@ -67,6 +67,53 @@ def config():
 '''
 CREDENTIAL = "\nfrom rax.credentials import get_credentials\n"
 
+
+def dag(name, above="", top="", load="        return value"):
+    """Return the text of a DAG file."""
+    return f'''"""Load."""
+{above}
+from airflow.sdk import task
+from rax.workflow import workflow
+
+VALUE = 1
+{top}
+
+@workflow(schedule=None)
+def {name}() -> None:
+    """Declare the tasks."""
+
+    @task
+    def load(value: int) -> int:
+        """Load."""
+{load}
+
+    load(VALUE)
+
+
+{name}()
+'''
+
+
+PLAIN = '''"""Load."""
+
+from airflow.sdk import DAG, task
+
+with DAG("plain", schedule=None) as plain:
+
+    @task
+    def load() -> None:
+        """Load."""
+
+    @task
+    def store() -> None:
+        """Store."""
+
+    loaded, stored = load(), store()
+    loaded >> stored
+'''
+LIMIT = '"""Numbers."""\n\nLIMIT = 5\n'
+SOCKET = 'socket.create_connection(("db.example.org", 5432))'
+
 MISTAKES = {
     "a colon is missing": Mistake(
         {"lib/colon.py": '"""A helper."""\n\n\ndef helper(value)\n    return value\n'},
@@ -126,6 +173,44 @@ MISTAKES = {
     "a URL with a password": Mistake(
         {"configs/mistakes/url.yaml": "proxy:\n  url: http://etl:hunter2@proxy.example.org/\n"},
         2, "config-secret", ("etl:hunter2@", ""),
+    ),
+    "the id of a DAG twice": Mistake(
+        {"dags/mistakes/twice.py": dag("twice"), "dags/mistakes/first.py": dag("twice")},
+        21, "duplicate-dag", ("twice", "second"),
+    ),
+    "a relative import": Mistake(
+        {"dags/mistakes/relative.py": dag(
+            "relative", load="        return base.LIMIT + value"
+         ).replace("import workflow\n", "import workflow\n\nfrom . import base\n"),
+         "dags/mistakes/base.py": LIMIT, "lib/base.py": LIMIT},
+        6, "relative-import", ("from . import", "from lib import"),
+    ),
+    "a package that nodes lack": Mistake(
+        {"dags/mistakes/package.py": dag(
+            "package", load="        return nosuch_package.double(value)"
+         ).replace("from airflow", "import nosuch_package\nfrom airflow")},
+        3, "package", ("nosuch_package", "yaml"),
+    ),
+    "a connection at the top": Mistake(
+        {"dags/mistakes/connects.py": dag("connects", "\nimport socket\n", f"{SOCKET}\n")},
+        9, "import-network", (SOCKET, "HOST = socket.gethostname()"),
+    ),
+    "the function of a DAG is not called": Mistake(
+        {"dags/mistakes/uncalled.py": dag("uncalled").replace("\n\nuncalled()\n", "")},
+        0, "no-dag", ("load(VALUE)\n", "load(VALUE)\n\n\nuncalled()\n"),
+    ),
+    "a task twice in a circle": Mistake(
+        {"dags/mistakes/circle.py": PLAIN.replace("plain", "circle").replace(
+            "stored\n", "stored >> loaded\n")},
+        5, "cycle", (PLAIN.replace("plain", "circle").replace("stored\n", "stored >> loaded\n"),
+                     dag("circle")),
+    ),
+    "a DAG that ends in no summary": Mistake(
+        {"dags/mistakes/plain.py": PLAIN}, 5, "summary", (PLAIN, dag("plain")),
+    ),
+    "an error of the author's": Mistake(
+        {"dags/mistakes/error.py": dag("error", top='LIMIT = VALUE + "1"\n')},
+        7, "import-error", (' + "1"', ""),
     ),
 }  # fmt: skip
 

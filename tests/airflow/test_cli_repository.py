@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rax import cli
-from rax.cli import _airflow_moves
+from rax.checking._dags import _airflow_moves
 
 SRC = Path(__file__).parents[2] / "src"
 # Whatever of the repository is run says so in this file.
@@ -60,15 +60,23 @@ FILES = {
     "venv/pyvenv.cfg": "",
     "venv/lib/broken.py": "def f(:\n",
 }
-ADD = "add its package to packages/requirements.in of the deployment"
+
+
+def add(name):
+    where = "packages/requirements.in of the deployment"
+    return f"add its package to {where}: {name}, if it is called so"
+
+
 K8S = "apache-airflow-providers-cncf-kubernetes"
 STANDARD = "airflow.providers.standard"
 EXPECTED = [
-    ("dags/\x1b[31mred.py", 2, "nodes have no package with no_such_package", ADD),
+    ("dags/\x1b[31mred.py", 2, "nodes have no package with no_such_package",
+     add("no-such-package")),
     ("dags/etl/relative.py", 2,
      "Airflow runs this file by itself, where 'from .base import' fails",
      "write 'from etl.base import'"),
-    ("dags/lacks.py", 2, "nodes have no package with no_such_package", ADD),
+    ("dags/lacks.py", 2, "nodes have no package with no_such_package",
+     add("no-such-package")),
     ("dags/lacks.py", 3, "operators is not where Python searches",
      "move plugins/operators into dags or the root: nothing else is searched"),
     ("dags/lacks.py", 4, "the repository has no module lib.nowhere", ""),
@@ -87,15 +95,19 @@ EXPECTED = [
     ("dags/python2.py", 2,
      "it blocks the commit: Missing parentheses in call to 'print'. Did you mean print(...)?: "
      "this is Python 2", "port it, or name it in .airflowignore or dag_sync_gate_exclude"),
-    ("dags/uses.py", 3, "nodes have no package with google.cloud.bigquery", ADD),
-    ("dags/uses.py", 4, "nodes have no package with google.nothing", ADD),
-    ("dags/uses.py", 5, "nodes have no package with yaml.nothing", ADD),
+    ("dags/uses.py", 3, "nodes have no package with google.cloud.bigquery",
+     "add google-cloud-bigquery to packages/requirements.in of the deployment"),
+    ("dags/uses.py", 4, "nodes have no package with google.nothing", add("google")),
+    ("dags/uses.py", 5, "nodes have no package with yaml.nothing",
+     "add PyYAML to packages/requirements.in of the deployment"),
     ("dags/uses.py", 7, "Python no longer has urllib2", "write urllib.request"),
     ("house/inner.py", 1,
      "it cannot be imported: Missing parentheses in call to 'print'. Did you mean print(...)?: "
      "this is Python 2", "port it, or name it in .airflowignore or dag_sync_gate_exclude"),
-    ("house/tools.py", 4, "nodes have no package with tools_package", ADD),
-    ("lib/text.py", 4, "nodes have no package with another_package", ADD),
+    ("house/tools.py", 4, "nodes have no package with tools_package",
+     add("tools-package")),
+    ("lib/text.py", 4, "nodes have no package with another_package",
+     add("another-package")),
 ]  # fmt: skip
 
 
@@ -177,7 +189,7 @@ def test_for_people(repository):
     assert lines[:3] == [
         r"dags/\x1b[31mred.py",
         "  2: nodes have no package with no_such_package",
-        f"    → {ADD}",
+        f"    → {add('no-such-package')}",
     ]
     assert lines[-1] == f"7 files are run to find DAGs: {len(EXPECTED)} problems"
     assert "not run to find DAGs, named in .airflowignore: dags/templates/t.py" in lines

@@ -15,7 +15,6 @@ from rax.alerting._outcomes import State
 from rax.alerting._records import Spooled
 from rax.checking._finding import Finding as CheckFinding
 from rax.cli._doctor import Finding
-from rax.cli._repository import Problem
 from rax.cli.run import Told
 from tests.airflow.page_testing import (
     ROOT,
@@ -331,7 +330,13 @@ def test_the_keys_of_json(author, command):
     elif command == "check [PATH]":
         assert keys == [*found, *found["stages"][0], *CheckFinding._fields]
     elif command == "repository check [PATH]":
-        assert keys == [*list(found)[:5], *Problem._fields, *list(found)[5:]]
+        assert keys == [
+            *list(found)[:5],
+            *CheckFinding._fields[:2],
+            "problem",
+            "advice",
+            *list(found)[5:],
+        ]
     elif command == "alerts status":
         assert keys == [*list(found)[:-1], *Spooled._fields, "dropped"]
     else:

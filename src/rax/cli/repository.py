@@ -11,8 +11,9 @@ from rax.cli._commands import add_command, add_group
 from rax.cli._output import write, write_json
 
 if TYPE_CHECKING:
+    from rax.checking._dags._repository import Repository
+    from rax.checking._finding import Finding
     from rax.cli._commands import Commands
-    from rax.cli._repository import Repository
 
 
 def add_parser(commands: "Commands") -> None:
@@ -41,18 +42,20 @@ def add_parser(commands: "Commands") -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from rax.cli._repository import Repository
+    from rax.checking._dags._process import AirflowProcess
+    from rax.checking._dags._repository import Repository
 
     leave_root()
-    found = Repository(options.path, options.dags_folder)
+    with AirflowProcess(options.path.resolve(), options.dags_folder) as airflow:
+        found = Repository(options.path, options.dags_folder, airflow)
     if options.json:
         write_json(
             {
                 "path": str(found.root),
                 "run": found.run,
                 "left_out": found.left_out,
-                "problems": [problem._asdict() for problem in found.problems],
-                "notes": [note._asdict() for note in found.notes],
+                "problems": [_plain(problem) for problem in found.problems],
+                "notes": [_plain(note) for note in found.notes],
                 "lacking": sorted(found.lacking),
                 "needs": {what: sorted(names) for what, names in found.needs.items()},
             }
@@ -62,11 +65,17 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _plain(finding: "Finding") -> dict[str, object]:
+    # It is about the nodes of today: rules and warnings are of `rax check`.
+    return {key: getattr(finding, key) for key in ("file", "line", "problem", "advice")}
+
+
 def _write(found: "Repository") -> None:
     # The lines of each thing that is wrong with a file.
     files: dict[str, dict[tuple[str, str], list[int]]] = {}
-    for file, line, *what in found.problems:
-        files.setdefault(file, {}).setdefault((what[0], what[1]), []).append(line)
+    for found_one in found.problems:
+        problems = files.setdefault(found_one.file, {})
+        problems.setdefault((found_one.problem, found_one.advice), []).append(found_one.line)
     for file, problems in files.items():
         write(f"{one_line(file)}\n")
         for (problem, advice), lines in problems.items():

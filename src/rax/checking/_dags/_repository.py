@@ -1,37 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in the way of a DAG repository on the nodes: its files are read, and none is run."""
 
-import json
 import os
-import subprocess
+import re
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rax.airflow.dag_files import looks_like_dags
 from rax.checking._compiled import SourceError
-from rax.cli import _airflow_moves, _environment
-from rax.cli._source import Import, Source, read
+from rax.checking._dags import _airflow_moves, _distributions, _environment
+from rax.checking._dags._process import AirflowProcess
+from rax.checking._finding import Finding
+from rax.checking._source import Import, Source, read
 from rax.errors import CommandError
 
 # What DAGs and tasks are given beside the folder of DAGs.
 _HELPERS = ("lib", "util")
-_ADD = "add its package to packages/requirements.in of the deployment"
 _PORT = "port it, or name it in .airflowignore or dag_sync_gate_exclude"
+# Functions whose names say that they make DAGs.
+_MAKES_DAGS = re.compile("dag|workflow", re.IGNORECASE)
 _IGNORED = "named in .airflowignore"
-# Importing Airflow and all that a large repository names takes a few seconds.
-_MAX_SECONDS = 300
 
 
-class Problem(NamedTuple):
-    """Something of a file that will fail on the nodes; line 0 is the file as a whole."""
-
-    file: str
-    line: int
-    problem: str
-    advice: str
+# The rules, by which findings are told apart.
+BROKEN, RELATIVE, AIRFLOW, ARGUMENT = "syntax", "relative-import", "airflow-import", "dag-argument"
+MODULE, PACKAGE, SHADOW, DEPRECATED = "module", "package", "shadow", "deprecated"
 
 
 class Repository:
@@ -39,44 +34,62 @@ class Repository:
 
     :param root: a folder, such as a clone or a release
     :param dags_folder: where its DAGs are, below it; ``.`` is the folder itself
+    :param airflow: whom to ask about Airflow and the packages
+    :param files: those of the repository that count, relative to it; without, all that there are
     :raises CommandError: there is no such folder, or no Airflow to ask
     """
 
-    def __init__(self, root: Path, dags_folder: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        dags_folder: str,
+        airflow: AirflowProcess,
+        files: Iterable[str] | None = None,
+    ) -> None:
         self.root = root.resolve()
         self.dags = (self.root / dags_folder).resolve()
         if not self.root.is_dir():
             raise CommandError(f"{root} is no folder")
-        self.files = sorted(_python_files(self.root))
+        found = _python_files(self.root) if files is None else files
+        self.files = sorted(file for file in found if file.endswith(".py"))
         if not self.dags.is_dir() or not self.dags.is_relative_to(self.root):
             raise CommandError(self._without_dags(dags_folder))
         # Files that Airflow runs to find DAGs, and why it leaves others of the folder out.
         self.run: list[str] = []
         self.left_out: dict[str, str] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[Finding] = []
         # What works today, and what Airflow says will not for ever.
-        self.notes: list[Problem] = []
+        self.notes: list[Finding] = []
+        # Files that cannot be loaded because of a problem of theirs.
+        self.failing: set[str] = set()
+        # Which files of the repository a file imports, by its text.
+        self.imports: dict[str, set[str]] = {}
+        # Files that Airflow does not search for DAGs, and that look as if they made some.
+        self.unsearched: set[str] = set()
         # Top-level modules that the nodes have no package for.
         self.lacking: set[str] = set()
         # Ids and names that are in the text; what is put together at run time is not.
         self.needs: dict[str, set[str]] = {"connections": set(), "variables": set(), "pools": set()}
-        self._check()
+        self._check(airflow)
 
-    def _check(self) -> None:
+    def _check(self, airflow: AirflowProcess) -> None:
         sources, broken = self._read()
-        here = _ask_environment(self.dags, sources)
+        here = _ask(airflow, sources)
         for file in filter(self._is_in_dags, self.files):
             if str(self.root / file) not in here.searched:
                 self.left_out[file] = _IGNORED
             elif not looks_like_dags((self.root / file).read_bytes()):
                 self.left_out[file] = "without the words of DAGs"
+                if file in sources and _MAKES_DAGS.search(" ".join(sources[file].calls)):
+                    self.unsearched.add(file)
             else:
                 self.run.append(file)
         for file, why in broken.items():
             if not self._is_ignored(file):
                 blocks = self._is_in_dags(file) or _is_helper(file)
                 what = "it blocks the commit" if blocks else "it cannot be imported"
-                self.problems.append(Problem(file, why.line, f"{what}: {why}", _PORT))
+                self.problems.append(Finding(file, why.line, BROKEN, f"{what}: {why}", _PORT))
+                self.failing.add(file)
         for file, source in sources.items():
             if not self._is_ignored(file):
                 self.needs["connections"] |= source.connections
@@ -101,8 +114,12 @@ class Repository:
             except SourceError as error:
                 broken[file] = error
             else:
-                for found in sources[file].imports:
-                    waiting += known & self._files_of(file, found)
+                self.imports[file] = {
+                    other
+                    for found in sources[file].imports
+                    for other in known & self._files_of(file, found)
+                }
+                waiting += self.imports[file]
         return dict(sorted(sources.items())), broken
 
     def _files_of(self, file: str, found: Import) -> set[str]:
@@ -142,21 +159,28 @@ class Repository:
     def _is_ignored(self, file: str) -> bool:
         return self.left_out.get(file) == _IGNORED
 
-    def _of_source(self, file: str, source: Source, here: "_Here") -> Iterator[Problem]:
+    def _of_source(self, file: str, source: Source, here: "_Here") -> Iterator[Finding]:
         for found in source.imports:
-            if found.level:
-                if found.at_the_top and file in self.run:
-                    yield self._relative(file, found)
-            elif _is_airflow(found.module):
-                yield from self._of_airflow(file, found, here)
-            else:
-                yield from self._of_module(file, found, here)
+            for problem in self._of_import(file, found, here):
+                if found.at_the_top and problem.rule != SHADOW:
+                    self.failing.add(file)
+                yield problem
         for line, name in source.dag_arguments:
             if name not in here.dag_arguments:
+                self.failing.add(file)
                 advice = _airflow_moves.argument_instead(name)
-                yield Problem(file, line, f"DAG takes no argument {name}", advice)
+                yield Finding(file, line, ARGUMENT, f"DAG takes no argument {name}", advice)
 
-    def _relative(self, file: str, found: Import) -> Problem:
+    def _of_import(self, file: str, found: Import, here: "_Here") -> Iterator[Finding]:
+        if found.level:
+            if found.at_the_top and file in self.run:
+                yield self._relative(file, found)
+        elif _is_airflow(found.module):
+            yield from self._of_airflow(file, found, here)
+        else:
+            yield from self._of_module(file, found, here)
+
+    def _relative(self, file: str, found: Import) -> Finding:
         dots = "." * found.level
         folder = self._folder_of(file, found.level)
         top = self.dags if folder.is_relative_to(self.dags) else self.root
@@ -164,14 +188,15 @@ class Repository:
         names += [name for name in found.module.split(".") if name]
         whole = f"from {'.'.join(names)} import" if names else "import"
         valid = all(name.isidentifier() for name in names)
-        return Problem(
+        return Finding(
             file,
             found.line,
+            RELATIVE,
             f"Airflow runs this file by itself, where 'from {dots}{found.module} import' fails",
             f"write '{whole}'" if valid else "give the module's whole name",
         )
 
-    def _of_airflow(self, file: str, found: Import, here: "_Here") -> Iterator[Problem]:
+    def _of_airflow(self, file: str, found: Import, here: "_Here") -> Iterator[Finding]:
         verdict, text = here.airflow[found.module, found.name]
         whole = f"{found.module}.{found.name}" if found.name else found.module
         if verdict == _environment.MISSING:
@@ -179,42 +204,49 @@ class Repository:
             if package := _airflow_moves.provider(whole):
                 self.lacking.add(package)
                 advice = f"add {package} to packages/requirements.in of the deployment"
-                yield Problem(file, found.line, f"nodes lack the provider of {text}", advice)
+                problem = f"nodes lack the provider of {text}"
+                yield Finding(file, found.line, PACKAGE, problem, advice)
                 return
             advice = _airflow_moves.moved_to(whole)
             if _has_module(self.root, found.module):
                 advice = f"move {own} into lib: the name airflow is Airflow's own"
-            yield Problem(file, found.line, f"{text} is not in Airflow {here.version}", advice)
+            problem = f"{text} is not in Airflow {here.version}"
+            yield Finding(file, found.line, AIRFLOW, problem, advice)
         elif verdict == _environment.NEEDS:
             self.lacking.add(text)
-            yield Problem(file, found.line, f"{found.module} needs {text}, which nodes lack", _ADD)
+            problem = f"{found.module} needs {text}, which nodes lack"
+            yield Finding(file, found.line, PACKAGE, problem, _distributions.advice(text))
         elif verdict == _environment.FAILS:
-            yield Problem(file, found.line, f"{found.module} cannot be imported: {text}", _ADD)
+            problem = f"{found.module} cannot be imported: {text}"
+            yield Finding(file, found.line, PACKAGE, problem)
         elif verdict == _environment.DEPRECATED:
-            self.notes.append(Problem(file, found.line, text, ""))
+            self.notes.append(Finding(file, found.line, DEPRECATED, text, warning=True))
 
-    def _of_module(self, file: str, found: Import, here: "_Here") -> Iterator[Problem]:
+    def _of_module(self, file: str, found: Import, here: "_Here") -> Iterator[Finding]:
         top = found.module.partition(".")[0]
         own = [root for root in (self.dags, self.root) if _has_module(root, top)]
         lacking = here.others[found.module, found.name]
         if own and lacking == top:
             if not any(_has_module(root, found.module) for root in own):
                 problem = f"the repository has no module {found.module}"
-                yield Problem(file, found.line, problem, "")
+                yield Finding(file, found.line, MODULE, problem)
         elif own and top not in sys.stdlib_module_names:
             shown = (own[0] / top).relative_to(self.root)
             problem = f"{top} is a package of the nodes, too, which is imported in place of {shown}"
-            yield Problem(file, found.line, problem, f"rename {shown}")
+            yield Finding(file, found.line, SHADOW, problem, f"rename {shown}")
         elif lacking == top and (where := self._elsewhere(top)):
             folder = self.dags.relative_to(self.root)
             into = "the root" if folder == Path() else f"{folder} or the root"
             advice = f"move {where} into {into}: nothing else is searched"
-            yield Problem(file, found.line, f"{top} is not where Python searches", advice)
+            problem = f"{top} is not where Python searches"
+            yield Finding(file, found.line, MODULE, problem, advice)
         elif lacking and (instead := _airflow_moves.of_old_python(lacking)):
-            yield Problem(file, found.line, f"Python no longer has {lacking}", instead)
+            problem = f"Python no longer has {lacking}"
+            yield Finding(file, found.line, MODULE, problem, instead)
         elif lacking:
             self.lacking.add(lacking)
-            yield Problem(file, found.line, f"nodes have no package with {lacking}", _ADD)
+            problem = f"nodes have no package with {lacking}"
+            yield Finding(file, found.line, PACKAGE, problem, _distributions.advice(lacking))
 
     def _elsewhere(self, name: str) -> str | None:
         for file in self.files:
@@ -237,40 +269,19 @@ class _Here(NamedTuple):
     searched: set[str]
 
 
-def _ask_environment(dags: Path, sources: dict[str, Source]) -> _Here:
+def _ask(airflow: AirflowProcess, sources: dict[str, Source]) -> "_Here":
     imports = {
         (one.module, one.name)
         for source in sources.values()
         for one in source.imports
         if not one.level
     }
-    airflow = sorted((one for one in imports if _is_airflow(one[0])), key=str)
+    of_airflow = sorted((one for one in imports if _is_airflow(one[0])), key=str)
     others = sorted((one for one in imports if not _is_airflow(one[0])), key=str)
-    question = {"dags": str(dags), "airflow": airflow, "others": others}
-    with tempfile.TemporaryDirectory(prefix="rax-repository-") as home:
-        try:
-            done = subprocess.run(  # noqa: S603 - this interpreter, and a program of this package
-                [sys.executable, "-I", _environment.__file__],
-                input=json.dumps(question),
-                capture_output=True, text=True, check=False, timeout=_MAX_SECONDS, cwd=home,
-                # Nothing of the node's own settings, which would have it ask a database.
-                env={"AIRFLOW_HOME": home, "HOME": home, "PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise CommandError(f"Airflow did not load within {_MAX_SECONDS} s") from None
-    if done.returncode:
-        last = done.stderr.strip().rpartition("\n")[2]
-        raise CommandError(
-            f"Airflow cannot be asked: {last}. Run this on a node, or where the packages of the "
-            "nodes are"
-        )
-    found: dict[str, Any] = json.loads(done.stdout)
-    verdicts = {
-        key: (kind, text) for key, (kind, text) in zip(airflow, found["airflow"], strict=True)
-    }
-    lacking = dict(zip(others, found["others"], strict=True))
-    names = (set(found[key]) for key in ("dag_arguments", "searched"))
-    return _Here(found["version"], verdicts, lacking, *names)
+    found = airflow.about(of_airflow, others)
+    verdicts = dict(zip(of_airflow, found.airflow, strict=True))
+    lacking = dict(zip(others, found.others, strict=True))
+    return _Here(found.version, verdicts, lacking, found.dag_arguments, found.searched)
 
 
 def _is_airflow(module: str) -> bool:

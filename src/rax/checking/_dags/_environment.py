@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow and the environment have: a program of its own, which loads nothing of an author.
+"""What Airflow and the environment have, asked in the process that has Airflow.
 
-Another process runs it by its path, isolated (``python -I``), in an empty folder. It reads JSON,
-``{"dags": folder, "airflow": [[module, name or null], …], "others": [[module, name or null], …]}``,
-and prints ``{"version", "airflow": [[verdict, text], …], "others": [what is lacking, or null, …],
-"dag_arguments": [name, …], "searched": [path, …]}``.
+Nothing of an author is loaded for it.
 """
 
 import importlib
 import importlib.util
 import inspect
-import json
-import os
 import sys
 import warnings
+from typing import Any
 
 # The verdicts on an import of Airflow.
 FINE, DEPRECATED, MISSING, NEEDS, FAILS = "fine", "deprecated", "missing", "needs", "fails"
@@ -67,26 +63,16 @@ def lacking(module: str, name: str | None) -> str | None:
         return None
 
 
-def main() -> None:
-    """Answer the question on standard input."""
-    question = json.load(sys.stdin)
-    # Airflow logs to standard output, which is for the answer.
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """Answer a question about the environment; ``_program`` has both forms."""
     from airflow._shared.module_loading.file_discovery import find_path_from_directory
     from airflow.sdk import DAG
     from airflow.version import version
 
-    found = {
+    return {
         "version": version,
         "airflow": [verdict(module, name) for module, name in question["airflow"]],
         "others": [lacking(module, name) for module, name in question["others"]],
         "searched": list(find_path_from_directory(question["dags"], ".airflowignore")),
         "dag_arguments": list(inspect.signature(DAG).parameters),
     }
-    with answer:
-        json.dump(found, answer)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 from rax.checking._compiled import SourceError
-from rax.cli._airflow_moves import argument_instead, moved_to, provider
-from rax.cli._source import read
+from rax.checking._dags._airflow_moves import argument_instead, moved_to, provider
+from rax.checking._source import read
 
 
 def names(text):

@@ -33,6 +33,8 @@ class Source(NamedTuple):
     connections: set[str]
     variables: set[str]
     pools: set[str]
+    # The functions that the file calls at its top, by their last name.
+    calls: set[str]
 
 
 def read(content: bytes) -> Source:
@@ -41,7 +43,7 @@ def read(content: bytes) -> Source:
     :raises SourceError: it is no Python 3
     """
     tree = compiled(content)
-    source = Source(_imports(tree.body), [], set(), set(), set())
+    source = Source(_imports(tree.body), [], set(), set(), set(), _calls(tree.body))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             # An expression that is nested too deeply to be written down names nothing of ours.
@@ -70,6 +72,12 @@ def _imports(body: list[ast.stmt]) -> list[Import]:
     return sorted(found, key=lambda one: (one.line, one.module, one.name or ""))
 
 
+def _calls(body: list[ast.stmt]) -> set[str]:
+    calls = [node.value for node in body if isinstance(node, ast.Expr | ast.Assign)]
+    functions = [call.func for call in calls if isinstance(call, ast.Call)]
+    return {getattr(part, "id", "") or getattr(part, "attr", "") for part in functions}
+
+
 def _that_must_succeed(node: ast.AST) -> list[ast.AST]:
     """Return what is in a statement, but for what is tried, or is for type checkers alone."""
     names = ["body", "orelse", "finalbody", "cases"]
@@ -85,7 +93,7 @@ def _that_must_succeed(node: ast.AST) -> list[ast.AST]:
 def _look_at_call(call: ast.Call, source: Source) -> None:
     name = ast.unparse(call.func)
     if name.rpartition(".")[2] in ("DAG", "dag"):
-        source.dag_arguments.extend((call.lineno, key.arg) for key in call.keywords if key.arg)
+        source.dag_arguments.extend((key.lineno, key.arg) for key in call.keywords if key.arg)
     for keyword in call.keywords:
         if not isinstance(keyword.value, ast.Constant) or not isinstance(keyword.value.value, str):
             continue
