@@ -42,6 +42,12 @@ def add_parser(commands: "Commands") -> None:
     )
     check.add_argument("--fast", action="store_true", help="leave out the tests")
     check.add_argument(
+        "--gate",
+        action="store_true",
+        help="do what a node does before it publishes: without ruff, git and tests, and with the "
+        "names of its own credentials",
+    )
+    check.add_argument(
         "--since",
         metavar="REV",
         help="leave out what is about single files that do not differ from this commit",
@@ -64,8 +70,12 @@ def _check(options: argparse.Namespace) -> int:
         _junit.remove(options.junit)
     if options.markdown is not None:
         remove_report(options.markdown)
-    project = Project(options.path, since=options.since)
-    stages = [one for one in _stages.STAGES if not options.fast or one.name in _stages.FAST]
+    project = Project(options.path, since=options.since, gate=options.gate)
+    stages = [
+        one
+        for one in _stages.STAGES
+        if one.name in _stages.FAST or not (options.fast or options.gate)
+    ]
     if options.json:
         results = [_stages.run(project, stage) for stage in stages]
         write_json(_as_json(project.root, results))

@@ -182,8 +182,7 @@ NO_PYTHON = (
     " for\n"
 )
 NO_RANGE = (
-    "rax: {deployment} did not give v1..main; git says: invalid refspec"
-    " 'refs/tags/v1..main'\n"
+    "rax: {deployment} did not give v1..main; git says: invalid refspec 'refs/tags/v1..main'\n"
 )
 NO_REPOSITORY = (
     "rax: /nowhere did not give v1; git says: '/nowhere' does not appear to be a git"

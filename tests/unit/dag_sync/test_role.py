@@ -148,6 +148,13 @@ REFUSED = {
             "dag_sync_gate_command has an empty word",
         ],
     ),
+    "two gates": (
+        {"dag_sync_gate_check": True, "dag_sync_gate_command": ["x"]},
+        [
+            "Both dag_sync_gate_check and dag_sync_gate_command are given: one command is run, and"
+            " yours may call /usr/local/bin/rax check --gate . itself"
+        ],
+    ),
     "numbers": (
         {"dag_sync_depth": -1, "dag_sync_keep_releases": 0},
         ["dag_sync_depth is less than 0", "dag_sync_keep_releases is less than 1"],
@@ -220,6 +227,7 @@ def written(tmp_path_factory):
         name: {
             "dag_sync_private_key": end.join(key.read_text().splitlines()) + last,
             "dag_sync_token": f"token{last}",
+            "dag_sync_gate_check": not last,
             # An entry that is a whole file, and one that is a line of it.
             "dag_sync_known_hosts": [f"a {KEY}{end}b {KEY}{last}", f"c {KEY}"],
             "dag_sync_allowed_signers": [f"me@example.org {KEY}{last}"],
@@ -238,6 +246,13 @@ def written(tmp_path_factory):
     for found in play(folder, hosts, tasks).values():
         assert not any(result.get("failed") for result in found), found
     return folder
+
+
+def test_the_check_of_the_gate(written):
+    check = ["/usr/local/bin/rax", "check", "--gate", "."]
+    for name, (_, last) in ENDS.items():
+        settings = json.loads((written / name / "settings.json").read_text())
+        assert settings["gate_command"] == ([] if last else check)
 
 
 @pytest.mark.parametrize("name", ENDS)

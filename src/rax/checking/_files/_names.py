@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of configs and credentials that code has as literals, and whether there are such."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ from rax.checking._finding import Finding
 from rax.checking._project import Project
 from rax.checking._reading import UnreadableError
 from rax.config._files import near
+from rax.credentials import _files, list_credentials
 from rax.credentials._files import check_name
 from rax.errors import CredentialNotFoundError
 
@@ -17,18 +19,25 @@ from rax.errors import CredentialNotFoundError
 MISSING, THERE_IS = "config-missing", "there is "
 _TESTS = "tests"
 _ASK = "declare it in credentials_sources of the deployment, and add it to {}"
+_ASK_NODE = "declare it in credentials_sources of the deployment, with this node among its hosts"
 _LIST = "playbooks/credential_names.yml of the deployment writes this file"
 
 
 class Credentials:
-    """The names of credentials that the deployment has, as the repository lists them."""
+    """The names of credentials that the deployment has, as the repository or the node has them."""
 
     def __init__(self, project: Project) -> None:
         self.file = project.settings.credentials
         # None where the repository has no such list.
         self.names: set[str] | None = None
         self.problems: list[Finding] = []
-        if self.file in project.files:
+        self.ask = _ASK.format(self.file)
+        if project.gate:
+            # A node knows what it has, and need not take the repository's word for it.
+            self.file, self.ask = str(_files.directory()), _ASK_NODE
+            with contextlib.suppress(CredentialNotFoundError):
+                self.names = {*list_credentials()}
+        elif self.file in project.files:
             try:
                 lines = project.read(self.file).decode(errors="replace").splitlines()
             except (UnreadableError, FileNotFoundError) as error:
@@ -71,7 +80,7 @@ def find_problems(
                     yield _no_config(file, call, configs)
             elif (is_new or project.is_asked(file)) and credentials.lack(call.name):
                 problem = f"{call.name!r} is not in {credentials.file}"
-                advice = _ASK.format(credentials.file)
+                advice = credentials.ask
                 if hint := near(call.name, credentials.names or ()):
                     advice = hint.removeprefix(": ")
                 yield Finding(file, call.line, "credential", problem, advice, warning=True)
