@@ -28,6 +28,7 @@ tests_of() {
       say tests/unit/{benchmarks,credentials,dag_sync,plugins,preflight,refresh_schedule,vaults} tests/attacks ;;
     plugins/* | filter_plugins)
       say tests/unit/{addresses,airflow,credentials,dag_sync,plugins,preflight,refresh_schedule} tests/attacks ;;
+    roles/python_environment/*) say tests/unit/packages ;;
     roles/refresh_schedule/*) say tests/unit/{refresh_schedule,control} tests/attacks ;;
     roles/airflow/*) say tests/unit/{airflow,rax} ;;
     roles/credentials/*) say tests/unit/{credentials,refresh_schedule} ;;

@@ -9,6 +9,7 @@ from scripts.lib.locks.check import problems
 from scripts.lib.locks.compile import make_locks, run_uv
 from scripts.lib.locks.recipe import LOCKS
 from scripts.lib.locks.requirements import LockError
+from scripts.lib.locks.wheels import NODE_LOCKS, PYTHONS, fill
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,10 +24,16 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="only say whether the locks are current and complete"
     )
+    parser.add_argument(
+        "--wheels", metavar="DIR", type=Path, help="only fill a folder for nodes without an index"
+    )
+    parser.add_argument("--machine", default="x86_64", help="of the nodes, for --wheels")
     given = parser.parse_args()
     try:
         if given.check:
             return check()
+        if given.wheels:
+            return bring_wheels(given.wheels, given.machine)
         more = ["--upgrade"] if given.upgrade else []
         more += [f"--upgrade-package={name}" for name in given.upgrade_package]
         today = datetime.datetime.now(datetime.UTC).date()
@@ -47,6 +54,19 @@ def check() -> int:
     ]
     print("\n".join(found) if found else f"{len(LOCKS)} locks are current and complete.")
     return 1 if found else 0
+
+
+def bring_wheels(folder: Path, machine: str) -> int:
+    """Fill the folder for each Python that nodes have; return the exit code."""
+    for python in PYTHONS:
+        found = fill(
+            folder,
+            python,
+            machine,
+            {path: (ROOT / path).read_text() for path in NODE_LOCKS[python]},
+        )
+        print(f"{found}: {len([*found.iterdir()])} files for Python {python} on {machine}")
+    return 0
 
 
 if __name__ == "__main__":

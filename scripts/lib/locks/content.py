@@ -27,7 +27,7 @@ class Pin:
     name: str
     version: str
     marker: Marker | None
-    hashes: int
+    hashes: tuple[str, ...]
     asked_by: tuple[str, ...]
 
 
@@ -40,7 +40,7 @@ def pins_of(text: str) -> list[Pin]:
             canonicalize_name(pin[1]),
             pin[2],
             Marker(pin[3]) if pin[3] else None,
-            len(_HASH.findall(entry := text[pin.end() : end])),
+            tuple(_HASH.findall(entry := text[pin.end() : end])),
             tuple(re.findall(r"^    #(?: via)? +-r (\S+)$", entry, re.MULTILINE)),
         )
         for pin, end in zip(found, ends, strict=True)
@@ -51,12 +51,19 @@ def fingerprint_of(lock: Lock, lines: list[Line]) -> str:
     """Return the fingerprint of what a lock is made of. Comments and the order don't count."""
     asked = sorted(str(line.requirement) for line in lines)
     recipe = [lock.python, str(lock.universal), lock.constraint, *sorted(date_arguments(lines))]
-    return _digest("\n".join([*asked, "", *recipe]))
+    return _digest("\n".join([*asked, "", *recipe, *not_imported(lines).splitlines()]))
+
+
+def not_imported(lines: list[Line]) -> str:
+    """Return the line of a lock by which a node knows what it need not be able to import."""
+    names = sorted({line.name for line in lines if not line.imported})
+    return f"# Not imported: {', '.join(names)}\n" if names else ""
 
 
 def signed(text: str, lock: Lock, lines: list[Line]) -> str:
-    """Return what uv has written, with the fingerprints at the end of its head."""
+    """Return what uv has written, with the fingerprints and what is not imported after its head."""
     head, body = _parted(text)
+    body = not_imported(lines) + body
     return (
         f"{head}# Fingerprints: of what was asked for {fingerprint_of(lock, lines)},"
         f" of what follows {_digest(body)}\n{body}"

@@ -11,11 +11,16 @@ from packaging.utils import canonicalize_name
 
 # A comment begins a line or has a space before it, as for pip.
 _COMMENT = re.compile(r"(?:^|\s)#(.*)$")
-_UNTIL = re.compile(r"\s*until (\d{4}-\d\d-\d\d)(?:[,:;] .*)?\Z")
-# What was probably meant for a date: it would be ignored without a word.
-_ALMOST_UNTIL = re.compile(r"\s*until\b|\buntil\s+\d|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
+_NOTE = re.compile(
+    r"\s*(?:until (?P<until>\d{4}-\d\d-\d\d)(?P<both>, not imported)?|(?P<alone>not imported))"
+    r"(?:[,:;] .*)?\Z"
+)
+# What was probably meant for a note: it would be ignored without a word.
+_ALMOST_NOTE = re.compile(
+    r"\s*until\b|\buntil\s+\d|\d{4}-\d\d?-\d\d?|not[ -]imported", re.IGNORECASE
+)
 _INCLUDE = re.compile(r"-r\s+(\S+)\Z")
-_FORM = "write a date as in `name>=7.2,<8  # until 2026-11-10`"
+_FORM = "write `name>=7.2,<8  # until 2026-11-10`, `# not imported`, or both with a comma between"
 
 # The date beside this package is that of all packages which have none of their own.
 AIRFLOW = "apache-airflow"
@@ -29,7 +34,8 @@ class LockError(Exception):
 class Line:
     """A package that a file asks for, as it is written there (`asked`) and as it is understood.
 
-    `until` is the last day of which a version of it may be, or None.
+    `until` is the last day of which a version of it may be, or None. What is not `imported` is left
+    out when a new environment is proved.
     """
 
     file: str
@@ -37,6 +43,7 @@ class Line:
     asked: str
     requirement: Requirement
     until: datetime.date | None = None
+    imported: bool = True
 
     @property
     def name(self) -> str:
@@ -74,29 +81,40 @@ def _parsed(file: str, text_of: Callable[[str], str], above: tuple[str, ...]) ->
         place = f"{file}:{number}"
         comment = _COMMENT.search(text)
         asked = (text[: comment.start()] if comment else text).strip()
-        until = _until(comment[1], place, alone=not asked) if comment else None
+        note = _note(comment[1], place, alone=not asked) if comment else None
         if include := _INCLUDE.match(asked):
-            if until:
-                raise LockError(f"{place}: a date belongs beside the line of one package")
+            if note:
+                raise LockError(
+                    f"{place}: `{note[0].strip()}` belongs beside the line of one package"
+                )
             yield from _parsed(
                 str(PurePosixPath(file).parent / include[1]), text_of, (*above, file)
             )
         elif asked:
-            yield Line(file, number, asked, _requirement(asked, place), until)
+            requirement = _requirement(asked, place)
+            imported = not note or not (note["both"] or note["alone"])
+            yield Line(file, number, asked, requirement, _day(note, place), imported)
 
 
-def _until(comment: str, place: str, *, alone: bool) -> datetime.date | None:
-    found = _UNTIL.match(comment)
+def _note(comment: str, place: str, *, alone: bool) -> re.Match[str] | None:
+    found = _NOTE.match(comment)
     if not found:
-        if not alone and _ALMOST_UNTIL.search(comment):
-            raise LockError(f"{place}: the comment has no date that counts: {_FORM}")
+        if not alone and _ALMOST_NOTE.search(comment):
+            raise LockError(
+                f"{place}: the comment looks like a note that counts, and is none: {_FORM}"
+            )
+    elif alone:
+        raise LockError(f"{place}: the note has no package beside it: {_FORM}")
+    return found
+
+
+def _day(note: re.Match[str] | None, place: str) -> datetime.date | None:
+    if not note or not note["until"]:
         return None
-    if alone:
-        raise LockError(f"{place}: the date has no package beside it: {_FORM}")
     try:
-        return datetime.date.fromisoformat(found[1])
+        return datetime.date.fromisoformat(note["until"])
     except ValueError:
-        raise LockError(f"{place}: {found[1]} is no day of the calendar") from None
+        raise LockError(f"{place}: {note['until']} is no day of the calendar") from None
 
 
 def _requirement(asked: str, place: str) -> Requirement:

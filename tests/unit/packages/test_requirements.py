@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+from scripts.lib.locks.content import not_imported
 from scripts.lib.locks.recipe import date_arguments
 from scripts.lib.locks.requirements import LockError, newest_day, read_lines, refuse_future
 
@@ -49,13 +50,25 @@ def test_the_date_beside_airflow_is_that_of_all_packages():
     assert date_arguments(read("pandas\n")) == []
 
 
+def test_a_package_may_be_left_out_of_the_proof():
+    asked = (
+        "a  # not imported\nb  # not imported: it draws\nc  # until 2026-11-10, not imported\n"
+        "d  # until 2026-11-10: not imported by Airflow\ne  # imported\n"
+    )
+    assert [(line.name, line.imported) for line in read(asked)] == [
+        ("a", False), ("b", False), ("c", False), ("d", True), ("e", True),
+    ]  # fmt: skip
+    assert not_imported(read(asked)) == "# Not imported: a, b, c\n"
+    assert not_imported(read("x\n")) == ""
+
+
 def test_included_files_are_read_from_where_they_are():
     lines = read("-r other.in\nruff\n", **{"other.in": "pandas\n"})
     assert [line.place for line in lines] == ["other.in:1", "in:2"]
 
 
-FORM = "write a date as in `name>=7.2,<8  # until 2026-11-10`"
-NO_DATE = f"in:1: the comment has no date that counts: {FORM}"
+FORM = "write `name>=7.2,<8  # until 2026-11-10`, `# not imported`, or both with a comma between"
+NO_NOTE = f"in:1: the comment looks like a note that counts, and is none: {FORM}"
 
 
 @pytest.mark.parametrize(
@@ -63,17 +76,23 @@ NO_DATE = f"in:1: the comment has no date that counts: {FORM}"
     [
         ("x  # until 2026-02-30", "in:1: 2026-02-30 is no day of the calendar"),
         ("x  # until 2026-13-01", "in:1: 2026-13-01 is no day of the calendar"),
-        ("x  # until 2026-9-18", NO_DATE),
-        ("x  # until November", NO_DATE),
-        ("x  # until", NO_DATE),
-        ("x  # Until 2026-11-10", NO_DATE),
-        ("x  # until 2026-11-10T12:00:00Z", NO_DATE),
-        ("x  # until 2026-11-10 since it is needed", NO_DATE),
-        ("x  # newer, until 2026-11-10", NO_DATE),
-        ("x  # 2026-11-10", NO_DATE),
-        ("x  # until 10.11.2026", NO_DATE),
-        ("# until 2026-11-10\nx", f"in:1: the date has no package beside it: {FORM}"),
-        ("-r o  # until 2026-11-10", "in:1: a date belongs beside the line of one package"),
+        ("x  # until 2026-9-18", NO_NOTE),
+        ("x  # until November", NO_NOTE),
+        ("x  # until", NO_NOTE),
+        ("x  # Until 2026-11-10", NO_NOTE),
+        ("x  # until 2026-11-10T12:00:00Z", NO_NOTE),
+        ("x  # until 2026-11-10 since it is needed", NO_NOTE),
+        ("x  # newer, until 2026-11-10", NO_NOTE),
+        ("x  # 2026-11-10", NO_NOTE),
+        ("x  # until 10.11.2026", NO_NOTE),
+        ("# until 2026-11-10\nx", f"in:1: the note has no package beside it: {FORM}"),
+        (
+            "-r o  # until 2026-11-10",
+            "in:1: `until 2026-11-10` belongs beside the line of one package",
+        ),
+        ("x  # Not imported", NO_NOTE),
+        ("x  # until 2026-11-10 not imported", NO_NOTE),
+        ("# not imported", f"in:1: the note has no package beside it: {FORM}"),
         ("x==1\nX>2", "in:2: x is asked for in in:1 too"),
         ("a_b\n\n-r o", "o:1: a-b is asked for in in:1 too"),
         ("pandas=>2", "in:1: `pandas=>2` is not a requirement: Expected "),
