@@ -37,6 +37,7 @@ tests_of() {
     benchmarks/*) say tests/unit/benchmarks ;;
     scripts/lib/locks/* | packages/*) say tests/unit/packages ;;
     scripts/authors/*) say tests/unit/{authors,benchmarks,lab} src ;;
+    scripts/new-repository) say tests/unit/rax ;;
     scripts/*) say tests/unit/{benchmarks,lab,packages} ;;
     .pre-commit-hooks.yaml) say tests/unit/rax ;;
     tests/fakes/*) say tests/unit/{vaults,control,lab,rax} tests/attacks ;;

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import stat
+from dataclasses import fields
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from rax.alerting._records import Spooled
 from rax.checking._finding import Finding as CheckFinding
 from rax.cli._doctor import Finding
 from rax.cli.run import Told
+from rax.templates._repository import Result
 from tests.airflow.page_testing import (
     ROOT,
     Block,
@@ -297,7 +299,7 @@ def leaves(parser, name=()):
 
 
 def test_every_command_is_in_the_table():
-    shown = {re.sub(r" (NAME|WORKFLOW|\[).*", "", command) for command in commands()}
+    shown = {re.sub(r" ([A-Z]|\[).*", "", command) for command in commands()}
     assert shown == set(leaves(cli._parser()))
 
 
@@ -307,6 +309,11 @@ def test_the_keys_of_json(author, command):
     if command == "run WORKFLOW":
         # Each run takes Airflow ten seconds: test_run.py shows that these are printed.
         assert keys == [*Told._fields]
+        return
+    if command.startswith("new "):
+        # They would write into the repository of the page: test_cli_new*.py show what is printed.
+        printed = [field.name for field in fields(Result)]
+        assert keys == (printed if "repository" in command else printed[:2])
         return
     name = "genes.daily" if command.startswith("config") else "GENES-DB-01"
     words = re.sub(r" \[(?!NAME).*", "", re.sub(r"\[?NAME.*", name, command))

@@ -1,1 +1,1 @@
-"""What the workflows of this repository know about their data: pure functions, tested alone."""
+"""What workflows know about their data: pure functions, tested alone."""
