@@ -94,6 +94,12 @@ AIMS: Mapping[str, Mapping[str, Aim]] = {
             "3: the start of a shell, of `cmp`, and of a process for the path of its folder",
             unit=" ms"),
     },
+    "checking": {
+        "fast": Aim("`rax check --fast` of the example, to ruff and one DagBag", 1.2,
+            "1: it runs both"),
+        "since": Aim("the same of 100 files, one of which differs, to the example alone", 1.5,
+            "1: of the others, what they share is looked at"),
+    },
     "first_run": {
         "seconds": Aim("from no nodes to the first run of a workflow, warm caches", 170.0,
             "what Debian's packages, PostgreSQL's first cluster, and linking and compiling the"

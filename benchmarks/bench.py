@@ -5,14 +5,15 @@ credentials from a vault to locked files, in pings: a play with one ping on the 
 dag_sync    a repository that is followed: to git by hand, and reads while it changes
 library     what rax costs those who import it: credentials, configs, reads while they change
 wrapper     what ./rax of a DAG repository costs beside the command that it starts
+checking    `rax check --fast`, to ruff and Airflow by hand
 first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
 fleet       the same on 30 nodes, to 4
 
 Without a name, all. They make the clusters `bench`, `bench-credentials`, `bench-dag-sync` and
-`bench-fleet`, and remove them at the end, whatever happens; `library` and `wrapper` need none.
-Reports are written to .lab/bench, and what a clean checkout has measured to the table of
-benchmarks/README.md.
+`bench-fleet`, and remove them at the end, whatever happens; `library`, `wrapper` and `checking`
+need none. Reports are written to .lab/bench, and what a clean checkout has measured to the table
+of benchmarks/README.md.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    checking,
     credentials,
     credentials_fleet,
     dag_sync,
@@ -66,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="have `dag_sync`, `library`, `wrapper` and `fleet` take few rounds: no measure, a try",
+        help="take few rounds, but for `credentials` and whole clusters: no measure, a try",
     )
     parser.add_argument("--package-cache", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -88,6 +90,8 @@ def measure_all(options: argparse.Namespace) -> Iterator[Report]:
         yield library.measured(quick=options.quick)
     if "wrapper" in options.names:
         yield wrapper.measured(quick=options.quick)
+    if "checking" in options.names:
+        yield checking.measured(quick=options.quick)
     with contextlib.ExitStack() as stack:
         own, cluster = Cluster(OWN_CLUSTER), Cluster(options.cluster)
         ours = "converged" in options.names and cluster.name == OWN_CLUSTER
