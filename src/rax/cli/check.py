@@ -40,7 +40,7 @@ def add_parser(commands: "Commands") -> None:
         default=Path(os.environ.get("RAX_REPOSITORY", "")),
         help="default: the repository that ./rax is in, or else this folder",
     )
-    check.add_argument("--fast", action="store_true", help="leave out the tests")
+    check.add_argument("--fast", action="store_true", help="look at files and DAGs alone")
     check.add_argument(
         "--gate",
         action="store_true",
