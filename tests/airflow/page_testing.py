@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from rax import _laptop
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
@@ -174,28 +177,58 @@ def is_like(key, expected, found):
     return expected == found
 
 
-# What a page's commands find on the PATH, beside git and what every Linux has. An installation is
-# not done: what it would install is here, and the files that it is given have to be there.
+# What a page's commands find on the PATH, beside git and what every Linux has. Nothing is brought
+# by ./rax: that is here, and other tests show how it comes.
 STAND_INS = {
-    "python3": '[ "$*" = "-m venv .venv" ] && mkdir .venv && exec ln -s {tools}/bin .venv',
-    "bin/activate": "PATH=$PWD/.venv/bin:$PATH",
-    "bin/python": 'PYTHONPATH=${{PYTHONPATH:+$PYTHONPATH:}}{root}/src exec {python} "$@"',
-    "bin/pip": (
-        'for word in "$@"; do case $word in */*) [ -e "$word" ] || exit 9 ;; esac; done\n'
-        '[ "$1" = install ]'
+    "python3": 'exec python "$@"',
+    "python": 'PYTHONPATH=${{PYTHONPATH:+$PYTHONPATH:}}{root}/src exec {python} "$@"',
+    "ruff": 'exec {root}/.venv/bin/ruff "$@"',
+    "airflow": 'exec python -m airflow "$@"',
+    "rax": 'exec python -P -m rax "$@"',
+    "rax-of-the-repository": (
+        'unset RAX_CREDENTIALS_DIR RAX_CONFIG_DIR PYTHONPATH\nRAX_REPOSITORY=$PWD exec rax "$@"'
     ),
-    "bin/uv": '[ "$1" = pip ] && shift && exec pip "$@"',
-    "bin/pytest": 'exec python -m pytest -p no:cacheprovider "$@"',
-    "bin/airflow": 'exec python -m airflow "$@"',
-    "bin/rax": 'exec python -m rax "$@"',
-    "bin/ruff": 'exec {root}/.venv/bin/ruff "$@"',
+    # Of a checkout that nobody has pushed, and so without a deployment of its own.
+    "new-repository": (
+        "exec rax new repository --ref v0.1.0"
+        ' --deployment https://git.example.org/platform/caspian-deploy.git "$@"'
+    ),
     "sudo": 'set -a\n. {tools}/node\nexec "$@"',
     "airflow-env": 'exec "$@"',
 }
+# The programs of a repository, and of a checkout of this project beside it.
+REPLACED = {
+    "./rax ": "rax-of-the-repository ",
+    "caspian-deploy/scripts/new-repository ": "new-repository ",
+}
+# What is asked for the password at a terminal, and the answer, which is never shown.
+PROMPT = "Password (not shown): "
+PASSWORD = "an/example@sign"
+TERMINAL = """
+import os, pty, sys
+
+pid, master = pty.fork()
+if not pid:
+    os.execvp("bash", ["bash", "-c", sys.argv[1]])
+shown, is_answered = "", False
+while True:
+    try:
+        new = os.read(master, 4096)
+    except OSError:
+        break
+    shown += new.decode()
+    if sys.argv[2] in shown and not is_answered:
+        is_answered = True
+        os.write(master, (sys.argv[3] + chr(10)).encode())
+    if not new:
+        break
+print(shown.replace(chr(13), ""), end="")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
 
 
 class Laptop:
-    """A folder with a checkout of this project, a server of git, and a shell that goes on."""
+    """A folder with a server of git, and a shell that goes on."""
 
     def __init__(self, folder, node):
         """Make it; `node` has the variables that commands behind sudo get."""
@@ -203,7 +236,6 @@ class Laptop:
         self.work = folder / "work"
         self.work.mkdir()
         self.origin = folder / "dags.git"
-        (self.work / "caspian-deploy").symlink_to(ROOT)
         tools = folder / "tools"
         for name, text in STAND_INS.items():
             file = tools / name
@@ -211,11 +243,18 @@ class Laptop:
             text = text.format(tools=tools, root=ROOT, python=sys.executable)
             file.write_text(f"#!/bin/sh\n{text}\n")
             file.chmod(0o755)
+        (tools / "terminal.py").write_text(TERMINAL)
         (tools / "node").write_text("".join(f"{key}='{value}'\n" for key, value in node.items()))
         environment = {
             "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
+            # What ./rax is to a command, this is to a snippet of Python.
+            **_laptop.settings(self.repository, "dags"),
+            "PYTHONPATH": str(self.repository),
+            "RAX_CREDENTIALS_DIR": str(self.repository / "local/credentials"),
+            "RAX_CONFIG_DIR": f"{self.repository}/configs:{self.repository}/local/configs",
+            "AIRFLOW_HOME": str(folder / "airflow"),
             # There may be an account of the name airflow here.
             "RAX_ACCOUNT": "root",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -258,7 +297,14 @@ class Laptop:
 
     def check(self, command, expected=None):
         """Run a command, which has to succeed; its output has to be the one that is shown."""
+        for text, tool in REPLACED.items():
+            command = command.replace(text, tool)
+        if (expected or "").startswith(PROMPT):
+            words = map(shlex.quote, (command, PROMPT, PASSWORD))
+            command = f"python {self.folder}/tools/terminal.py {' '.join(words)}"
         status, output = self.execute(command)
+        # On a busy machine.
+        output = re.sub(r"^rax: \S+ has said nothing for .*\n", "", output, flags=re.MULTILINE)
         assert status == 0, f"$ {command}\n{output}\nexit code {status}"
         if expected is not None:
             assert matches(expected, output), f"$ {command}\n{output}\nis not\n{expected}"
