@@ -26,15 +26,19 @@ class Project:
     :param root: its folder
     :param since: a commit; findings are then about what differs from it
     :param gate: whether this is a release of a node, which has no git of its own
+    :param unittest: whether unittest has to find the tests that pytest finds
     :raises CommandError: there is no such folder, or no such commit, or git cannot tell; or what
         Settings.read() raises
     """
 
-    def __init__(self, root: Path, *, since: str | None = None, gate: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, since: str | None = None, gate: bool = False, unittest: bool = False
+    ) -> None:
         self.root = root.resolve()
         if not self.root.is_dir():
             raise CommandError(f"{root} is no folder")
         self.gate = gate
+        self.unittest = unittest
         # What the stages before the one that runs have found.
         self.found: list[Finding] = []
         self.settings = Settings.read(self.root)

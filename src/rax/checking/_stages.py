@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rax.checking import _dags, _files
+from rax.checking import _dags, _files, _tests
 from rax.checking._finding import Finding, Outcome
 from rax.checking._project import Project
 from rax.errors import RaxError
@@ -41,7 +41,11 @@ class Result(NamedTuple):
         return [finding for finding in self.outcome.findings if finding.warning]
 
 
-STAGES = (Stage("files", "Files", _files.check), Stage("dags", "DAGs", _dags.check))
+STAGES = (
+    Stage("files", "Files", _files.check),
+    Stage("dags", "DAGs", _dags.check),
+    Stage("tests", "Tests", _tests.check),
+)
 # Those that are quick enough for each commit.
 FAST = ("files", "dags")
 

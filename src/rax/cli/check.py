@@ -53,6 +53,11 @@ def add_parser(commands: "Commands") -> None:
         help="leave out what is about single files that do not differ from this commit",
     )
     check.add_argument(
+        "--unittest",
+        action="store_true",
+        help="have unittest find the tests that pytest finds, too",
+    )
+    check.add_argument(
         "--junit", metavar="DIR", type=Path, help="write a JUnit file for each stage into DIR"
     )
     check.add_argument(
@@ -70,7 +75,9 @@ def _check(options: argparse.Namespace) -> int:
         _junit.remove(options.junit)
     if options.markdown is not None:
         remove_report(options.markdown)
-    project = Project(options.path, since=options.since, gate=options.gate)
+    project = Project(
+        options.path, since=options.since, gate=options.gate, unittest=options.unittest
+    )
     stages = [
         one
         for one in _stages.STAGES
