@@ -46,6 +46,9 @@ FILES = {
     "house/tools.py": RUN + "from . import inner\nimport tools_package\n",
     "house/inner.py": "print 'x'\n",
     "house/other.py": "import other_package\n",
+    # A part of a package is not the package of that name.
+    "house/__init__.py": "",
+    "house/another_package/__init__.py": "",
     "plain_package/__init__.py": "",
     "lib/text.py": RUN + "def f():\n    import another_package\n",
     "plugins/operators/mine.py": "class Mine: pass\n",

@@ -7,6 +7,7 @@ _PACKAGES = {
     "Crypto": "pycryptodome",
     "MySQLdb": "mysqlclient",
     "PIL": "pillow",
+    "apiclient": "google-api-python-client",
     "attr": "attrs",
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python-headless",
@@ -15,6 +16,9 @@ _PACKAGES = {
     "fitz": "pymupdf",
     "git": "GitPython",
     "github": "PyGithub",
+    "google.auth": "google-auth",
+    "google.cloud.exceptions": "google-cloud-core",
+    "google.oauth2": "google-auth",
     "googleapiclient": "google-api-python-client",
     "jwt": "PyJWT",
     "kafka": "kafka-python",
@@ -42,9 +46,9 @@ def advice(module: str) -> str:
     'add its package to packages/requirements.in of the deployment: polars, if it is called so'
     """
     parts = module.split(".")
-    if parts[:2] == ["google", "cloud"] and len(parts) > 2:
-        return f"add google-cloud-{parts[2].replace('_', '-')} to {_FILE}"
     for length in range(len(parts), 0, -1):
         if (found := _PACKAGES.get(".".join(parts[:length]))) is not None:
             return f"add {found} to {_FILE}"
+    if parts[:2] == ["google", "cloud"] and len(parts) > 2:
+        return f"add google-cloud-{parts[2].replace('_', '-')} to {_FILE}"
     return f"add its package to {_FILE}: {parts[0].replace('_', '-')}, if it is called so"

@@ -252,7 +252,11 @@ class Repository:
         for file in self.files:
             parts = file.removesuffix(".py").split("/")
             if name in parts:
-                whole = "/".join(parts[: parts.index(name) + 1])
+                above = parts[: parts.index(name)]
+                if above and "/".join([*above, "__init__.py"]) in self.files:
+                    # It is a part of a package, and has that one's name before its own.
+                    continue
+                whole = "/".join([*above, name])
                 return whole + ".py" * (f"{whole}.py" == file)
         return None
 
