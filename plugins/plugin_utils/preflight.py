@@ -353,7 +353,7 @@ def problems_of(
 
     def unread() -> set[str]:
         """Return the variables that are set and cannot be made out, of those asked for so far."""
-        return {variable for variable, _ in unreadable}
+        return {variable for variable, _reason in unreadable}
 
     problems = list(group_problems(groups))
     for variable, meaning in REQUIRED.items():

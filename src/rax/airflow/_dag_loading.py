@@ -76,7 +76,7 @@ def load(file: str, root: str, path: list[str], seconds: float) -> dict[str, Any
 def _limit() -> None:
     for kind, most in ((resource.RLIMIT_DATA, MAX_MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(OSError, ValueError):
-            _, hard = resource.getrlimit(kind)
+            hard = resource.getrlimit(kind)[1]
             resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
 
 
@@ -123,7 +123,7 @@ def _note_lines(made: list[tuple[Any, int]], file: str) -> None:
 
 def _dags(module: Any, made: list[tuple[Any, int]]) -> list[dict[str, Any]]:
     found = {id(value): value for value in vars(module).values() if isinstance(value, DAG)}
-    found |= {id(dag): dag for dag, _ in DagContext.autoregistered_dags}
+    found |= {id(dag): dag for dag, _module in DagContext.autoregistered_dags}
     # Whoever copies a DAG makes one without being seen.
     lines = {id(dag): line for dag, line in made}
     return [_dag(dag, lines.get(key, 0)) for key, dag in found.items()]

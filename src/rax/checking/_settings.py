@@ -89,8 +89,9 @@ def _values(tables: dict[str, Any]) -> dict[str, Any]:
                 known = near(key, _TABLES[table])
                 raise CommandError(f"{NAME}: [{table}] {key!r} is unknown{known}")
             kind = kinds[key]
-            given = float(value) if kind is float and type(value) is int else value
-            if type(given) is not kind:
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            given = float(value) if kind is float and is_whole else value
+            if not isinstance(given, kind):
                 raise CommandError(f"{NAME}: [{table}] {key} has to be {_KINDS[kind]}")
             if problem := _problem(key, given):
                 raise CommandError(f"{NAME}: [{table}] {key} {problem}")

@@ -175,7 +175,7 @@ class _Stage:
         if found.error is not None:
             # Where a line was kept from what it does, or cannot be loaded by its text, that is why.
             steps = set(found.error.frames)
-            files = {where for where, _ in steps} | {file}
+            files = {where for where, _line in steps} | {file}
             explained = any((one.file, one.line) in steps for one in effects)
             explained = explained or tells(self.project.found, found.error.text)
             if not explained and not files & self.found.failing:

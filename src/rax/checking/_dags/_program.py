@@ -56,7 +56,7 @@ def main() -> None:
         ((kind, question),) = json.loads(line).items()
         if kind == "about":
             answer = _environment.answer(question)
-            drivers = _drivers({module for module, _ in question["others"]})
+            drivers = _drivers({module for module, _name in question["others"]})
         else:
             if not warm:
                 _warm_up(drivers)
@@ -102,7 +102,7 @@ def _load(question: dict[str, Any], answers: int) -> dict[str, Any]:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if status is None:
-        _, status = os.waitpid(child, 0)
+        status = os.waitpid(child, 0)[1]
     os.close(reading)
     return {"status": status, "late": late, "left": _end_orphans(), "said": said.decode("latin-1")}
 

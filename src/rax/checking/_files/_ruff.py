@@ -176,7 +176,8 @@ def _finding(entry: Any, root: Path, names: dict[str, str]) -> Finding:
     """
     path, code, problem = entry["filename"], entry["code"], entry["message"]
     line, fix = entry["location"]["row"], entry["fix"]
-    if not (isinstance(path, str) and isinstance(problem, str) and type(line) is int):
+    is_number = isinstance(line, int) and not isinstance(line, bool)
+    if not (isinstance(path, str) and isinstance(problem, str) and is_number):
         raise TypeError
     file = names[f"./{os.path.relpath(path, root)}"]
     rule = code if isinstance(code, str) else "syntax"

@@ -82,16 +82,17 @@ class Schemas:
         known = self._modules[file].imported
         if source is None or source.bases or source.keywords or not _is_dataclass(source, known):
             return None
-        fields: list[tuple[str, Any, Any]] = []
+        fields: list[tuple[str, Any] | tuple[str, Any, None]] = []
         for line in source.body:
             if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
                 continue
             kind = self._kind(line.annotation, file, known)
-            field = _field(line.value, known)
-            if _names_any(line.annotation, "InitVar", "KW_ONLY") or field is None:
+            optional = _is_optional(line.value, known)
+            if _names_any(line.annotation, "InitVar", "KW_ONLY") or optional is None:
                 return None
             if not _names_any(line.annotation, "ClassVar"):
-                fields.append((line.target.id, kind, field))
+                field = line.target.id, kind
+                fields.append((*field, None) if optional else field)
         return dataclasses.make_dataclass(name, fields, kw_only=True)
 
     def _kind(self, node: ast.expr, file: str, known: Mapping[str, str]) -> Any:
@@ -162,9 +163,9 @@ def _distinct(problems: list[str]) -> Iterator[str]:
     """Yield problems, but for a key that is missing because it is misspelt."""
     meant = set()
     for problem in problems:
-        path, _, rest = problem.partition(" ")
+        path, _space, rest = problem.partition(" ")
         if found := _MEANT.search(rest):
-            before, dot, _ = path.rpartition(".")
+            before, dot, _key = path.rpartition(".")
             meant.add(f"{before}{dot}{found[1]} is missing")
     yield from (problem for problem in problems if problem not in meant)
 
@@ -183,17 +184,16 @@ def _is_dataclass(source: ast.ClassDef, known: Mapping[str, str]) -> bool:
     return resolved(made, known) == _DATACLASS
 
 
-def _field(value: ast.expr | None, known: Mapping[str, str]) -> Any:
-    """Return what make_dataclass() takes for a field; None for one that cannot be told."""
+def _is_optional(value: ast.expr | None, known: Mapping[str, str]) -> bool | None:
+    """Return whether a field may be left out, by what stands behind it; None: it does not tell."""
     if value is None:
-        return dataclasses.field()
+        return False
     if not isinstance(value, ast.Call) or resolved(value.func, known) != _FIELD:
-        return dataclasses.field(default=None)
+        return True
     words = {word.arg for word in value.keywords}
     if None in words or "init" in words:
         return None
-    optional = words & {"default", "default_factory"}
-    return dataclasses.field(default=None) if optional else dataclasses.field()
+    return bool(words & {"default", "default_factory"})
 
 
 def _names_any(node: ast.expr, *names: str) -> bool:

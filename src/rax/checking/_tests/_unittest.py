@@ -35,7 +35,7 @@ def differences(root: Path, results: list[Result]) -> Iterator[Finding]:
             problem = f"pytest runs {shown}, and unittest does not find it"
             yield Finding(result.file, result.line, "unittest", problem, advice)
     for name in sorted(found - set(by_pytest)):
-        file, _, shown = name.partition("::")
+        file, _colons, shown = name.partition("::")
         problem = f"unittest runs {shown}, and pytest does not find it"
         yield Finding(file, 0, "unittest", problem, "begin its name and that of the file with test")
 
