@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import signal
 import stat
 import subprocess
 import sys
@@ -82,6 +83,12 @@ def holding(folder):
 # At a terminal
 
 
+def _at_a_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Tests that run in the background of a shell ignore it, and so would what they start.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A program on a terminal of its own."""
 
@@ -90,7 +97,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rax", "credentials", "set", *arguments],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_at_a_terminal,
             env={**os.environ, "PYTHONPATH": str(SOURCE)},
         )  # fmt: skip
         os.close(slave)
