@@ -51,7 +51,7 @@ def forget_plugins():
 def _told(monkeypatch, tmp_path):
     """Set what the nodes set, where the package is installed with pyproject's entry points."""
     pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    (entry_points,) = pyproject["project"]["entry-points"].values()
+    entry_points = pyproject["project"]["entry-points"]["airflow.plugins"]
     lines = [f"{name} = {value}" for name, value in entry_points.items()]
     info = tmp_path / "installed/caspian_rax-0.dist-info"
     info.mkdir(parents=True)
