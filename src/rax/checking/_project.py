@@ -2,19 +2,15 @@
 """The repository under check: its files, and which of them the check is about."""
 
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from rax._git import git
 from rax.checking._finding import Finding
 from rax.checking._reading import read_file
 from rax.checking._settings import Settings
 from rax.errors import CommandError
-
-_MAX_GIT_SECONDS = 60
-# A setting of a repository that has git start a program of its choice.
-_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
 
 
 class Project:
@@ -103,15 +99,7 @@ def _changed(root: Path, since: str) -> list[str]:
 
 def _git(root: Path, *words: str) -> list[str]:
     """Return what git prints, split at NUL; nothing where it quietly says no."""
-    try:
-        done = subprocess.run(  # noqa: S603 - git with words of our own
-            [*_GIT, *words], cwd=root, capture_output=True, check=False, timeout=_MAX_GIT_SECONDS,
-            stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise CommandError("git is not installed, and the repository is one of git") from None
-    except subprocess.TimeoutExpired:
-        raise CommandError(f"git {words[0]} did not end within {_MAX_GIT_SECONDS} s") from None
+    done = git(root, *words)
     if done.returncode == 1 and "--quiet" in words:
         return []
     if done.returncode:

@@ -5,14 +5,13 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import stat
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rax import _laptop
+from rax._git import git
 from rax.credentials import _files, _freshness
 from rax.errors import CommandError, CredentialNotFoundError, InsecureCredentialError, RaxError
 
@@ -21,8 +20,6 @@ _FILE_MODE = 0o600
 _OTHERS_WRITE = 0o022
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# As long as what git says may take on a network's disk.
-_MAX_GIT_SECONDS = 30
 
 
 class LocalCredentials:
@@ -144,21 +141,9 @@ class LocalCredentials:
 
     def _git(self, *command: str) -> int:
         """Return the exit code of git in the folder: 0 is yes, and 1 is no."""
-        git = shutil.which("git")
-        if git is None:
-            raise CommandError(f"git is not installed, and {self.path} is in a repository of it")
-        # A hook of git has set variables of the repository that it is of.
-        environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
-        try:
-            done = subprocess.run(  # noqa: S603 - git, with a name that was checked
-                [git, "-C", str(self.path), *command],
-                capture_output=True, text=True, errors="replace", check=False, env=environment,
-                timeout=_MAX_GIT_SECONDS,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise CommandError(f"git did not say within {_MAX_GIT_SECONDS} s what it has") from None
+        done = git(self.path, *command)
         if done.returncode not in (0, 1):
-            raise CommandError(f"git cannot say what it takes: {done.stderr.strip()}")
+            raise CommandError(f"git cannot say what it takes: {os.fsdecode(done.stderr).strip()}")
         return done.returncode
 
 

@@ -3,11 +3,11 @@
 
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from rax._git import git
 from rax._laptop import root_above
 from rax.checking._settings import Settings
 from rax.errors import CommandError
@@ -15,7 +15,6 @@ from rax.errors import CommandError
 # That of Debian 12, the older of the two that nodes have.
 PYTHON = "3.11"
 _MAX_ADDRESS_CHARACTERS = 1000
-_MAX_GIT_SECONDS = 30
 _FORM_OF_REF = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _FORM_OF_PYTHON = re.compile(r"3\.[0-9]{1,2}")
 # Where this library is in a checkout of the deployment.
@@ -118,13 +117,8 @@ def _of_checkout(given: Deployment) -> Deployment:
 
 def _git(*words: str) -> str:
     """Return what git says of the checkout; nothing where it fails."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        done = subprocess.run(  # noqa: S603 - git, with words of our own
-            ["git", *words],  # noqa: S607 - the git that whoever asks has
-            cwd=_CHECKOUT, env=environment | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL,
-            capture_output=True, check=False, timeout=_MAX_GIT_SECONDS,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        done = git(_CHECKOUT, *words)
+    except CommandError:
         return ""
     return "" if done.returncode else os.fsdecode(done.stdout).strip()

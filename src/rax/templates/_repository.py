@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new DAG repository, or what an existing one lacks to be checked and published."""
 
+import contextlib
 import json
 import os
-import subprocess
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from rax._git import git
 from rax.airflow.dag_files import looks_like_dags
 from rax.checking._project import Project
 from rax.checking._settings import NAME as SETTINGS
@@ -21,7 +22,6 @@ _DAGS = "dags"
 # What ./rax and the nodes need. In a repository with code of its own, nothing else is added: it has
 # its own style and its own tests.
 _NEEDED = ("rax", SETTINGS, f"{_DAGS}/.gitkeep", "configs/.gitkeep")
-_MAX_GIT_SECONDS = 60
 _MAX_FOLDERS_SHOWN = 5
 
 
@@ -201,14 +201,7 @@ def _make_git_repository(root: Path) -> None:
     """Make it a repository of git, unless it is one."""
     if (root / ".git").exists():
         return
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        subprocess.run(
-            ["git", "init", "--quiet", "--initial-branch=main"],  # noqa: S607 - the user's git
-            cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True,
-            timeout=_MAX_GIT_SECONDS,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        raise CommandError(
-            f"all files are in {root}, and git init failed: run it there, to see why"
-        ) from None
+    with contextlib.suppress(CommandError):
+        if not git(root, "init", "--quiet", "--initial-branch=main").returncode:
+            return
+    raise CommandError(f"all files are in {root}, and git init failed: run it there, to see why")

@@ -123,6 +123,16 @@ def test_a_repository_starts_no_program(repository):
     assert not ran.exists()
 
 
+def test_a_hook_of_git_may_start_it(repository, monkeypatch):
+    repository.write({"a.py": ""})
+    commit = repository.commit()
+    repository.write({"a.py": "x = 1\n"})
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    project = repository.project(since=commit)
+    assert (project.files, project.changed) == (("a.py",), {"a.py"})
+
+
 def test_git_that_refuses(repository):
     repository.write({"a.py": "", ".git": "gitdir: /nowhere\n"})
     with pytest.raises(CommandError, match=r"git ls-files in .*: fatal: not a git repository"):
