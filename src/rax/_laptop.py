@@ -30,7 +30,7 @@ def find_root(start: Path | None = None) -> Path:
 
     :raises CommandError: neither it nor a folder above has a ``rax.toml``
     """
-    start = _here() if start is None else start
+    start = here() if start is None else start
     root = root_above(start)
     if root is None:
         raise CommandError(
@@ -76,13 +76,14 @@ def local_settings(root: Path) -> dict[str, str]:
 
 def use_local() -> None:
     """Have this process see what ``local_settings`` names, if it is in a repository of a laptop."""
-    root = None if NODE.exists() else root_above(_here())
+    root = None if NODE.exists() else root_above(here())
     if root:
         os.environ |= local_settings(root)
 
 
-def _here() -> Path:
-    # The wrapper sets it, and may have been called from anywhere.
+def here() -> Path:
+    """Return the repository whose ``./rax`` runs this, or else the current folder."""
+    # The wrapper may have been called from anywhere.
     return Path(os.environ.get("RAX_REPOSITORY") or "")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rax._laptop import here
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command
 from rax.cli._output import write_json
@@ -37,7 +38,7 @@ def add_parser(commands: "Commands") -> None:
         metavar="PATH",
         nargs="?",
         type=Path,
-        default=Path(os.environ.get("RAX_REPOSITORY", "")),
+        default=here(),
         help="default: the repository that ./rax is in, or else this folder",
     )
     check.add_argument("--fast", action="store_true", help="look at files and DAGs alone")

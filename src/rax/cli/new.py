@@ -2,10 +2,10 @@
 """``rax new``: a DAG repository, and workflows in it, that pass ``rax check`` as they are."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rax._laptop import here
 from rax._printable import one_line
 from rax.cli._commands import add_command, add_group
 from rax.cli._output import write, write_json
@@ -78,18 +78,13 @@ def _systems(text: str) -> tuple[str, ...]:
     return systems
 
 
-def _here() -> Path:
-    # The wrapper ./rax says whose command it is, wherever it is called.
-    return Path(os.environ.get("RAX_REPOSITORY") or ".")
-
-
 def _repository(options: argparse.Namespace) -> int:
     from rax.templates._deployment import Deployment
     from rax.templates._repository import Wanted, new_repository
 
     given = Deployment(options.deployment, options.ref, options.python)
     wanted = Wanted(given, options.ci, options.dags_folder, options.add)
-    result = new_repository(options.folder, wanted, _here())
+    result = new_repository(options.folder, wanted, here())
     if options.json:
         write_json({**vars(result), "root": str(result.root)})
     else:

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rax._laptop import here
 from rax._printable import one_line
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command, add_group
@@ -31,23 +32,31 @@ def add_parser(commands: "Commands") -> None:
         "Exit code: 0 nothing is in the way, 1 something is: it says what to do.",
     )
     check.add_argument(
-        "path", metavar="PATH", nargs="?", type=Path, default=Path(), help="default: this folder"
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        default=here(),
+        help="default: the repository that ./rax is in, or else this folder",
     )
     check.add_argument(
         "--dags-folder",
         metavar="FOLDER",
-        default="dags",
-        help="where its DAGs are, as in dag_sync_dags_folder; '.' is its root (default: dags)",
+        help="where its DAGs are, as in dag_sync_dags_folder; '.' is its root (default: what its "
+        "rax.toml says, or else dags)",
     )
 
 
 def _check(options: argparse.Namespace) -> int:
     from rax.checking._dags._process import AirflowProcess
     from rax.checking._dags._repository import Repository
+    from rax.checking._project import Project
 
     leave_root()
-    with AirflowProcess(options.path.resolve(), options.dags_folder) as airflow:
-        found = Repository(options.path, options.dags_folder, airflow)
+    project = Project(options.path)
+    folder = options.dags_folder or project.settings.dags_folder
+    with AirflowProcess(project.root, folder) as airflow:
+        found = Repository(project, folder, airflow)
     if options.json:
         write_json(
             {

@@ -37,7 +37,7 @@ def check(project: Project, *, max_file_seconds: float = MAX_FILE_SECONDS) -> Ou
     if not any(looks_like_dags(_content(project, file)) for file in project.python_files):
         return Outcome([], count(0, "DAG file"), "there is no DAG file yet")
     with AirflowProcess(project.root, folder, max_file_seconds) as airflow:
-        found = Repository(project.root, folder, airflow, project.files)
+        found = Repository(project, folder, airflow)
         return _Stage(project, found, airflow, max_file_seconds).outcome()
 
 

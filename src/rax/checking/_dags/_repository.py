@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in the way of a DAG repository on the nodes: its files are read, and none is run."""
 
-import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from rax.checking._compiled import SourceError
 from rax.checking._dags import _airflow_moves, _distributions, _environment
 from rax.checking._dags._process import AirflowProcess
 from rax.checking._finding import Finding
+from rax.checking._project import Project
 from rax.checking._source import Import, Source, read
 from rax.errors import CommandError
 
@@ -32,26 +32,16 @@ MODULE, PACKAGE, SHADOW, DEPRECATED = "module", "package", "shadow", "deprecated
 class Repository:
     """The files of a repository, as the nodes will see them.
 
-    :param root: a folder, such as a clone or a release
+    :param project: a clone or a release, for example
     :param dags_folder: where its DAGs are, below it; ``.`` is the folder itself
     :param airflow: whom to ask about Airflow and the packages
-    :param files: those of the repository that count, relative to it; without, all that there are
-    :raises CommandError: there is no such folder, or no Airflow to ask
+    :raises CommandError: there is no folder of DAGs, or no Airflow to ask
     """
 
-    def __init__(
-        self,
-        root: Path,
-        dags_folder: str,
-        airflow: AirflowProcess,
-        files: Iterable[str] | None = None,
-    ) -> None:
-        self.root = root.resolve()
+    def __init__(self, project: Project, dags_folder: str, airflow: AirflowProcess) -> None:
+        self.root = project.root
         self.dags = (self.root / dags_folder).resolve()
-        if not self.root.is_dir():
-            raise CommandError(f"{root} is no folder")
-        found = _python_files(self.root) if files is None else files
-        self.files = sorted(file for file in found if file.endswith(".py"))
+        self.files = project.python_files
         if not self.dags.is_dir() or not self.dags.is_relative_to(self.root):
             raise CommandError(self._without_dags(dags_folder))
         # Files that Airflow runs to find DAGs, and why it leaves others of the folder out.
@@ -294,20 +284,6 @@ def _is_airflow(module: str) -> bool:
 
 def _is_helper(file: str) -> bool:
     return file.split("/")[0] in _HELPERS
-
-
-def _python_files(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name != "__pycache__"
-            and not Path(folder, name, "pyvenv.cfg").exists()
-        ]
-        for name in files:
-            if name.endswith(".py") and Path(folder, name).is_file():
-                yield os.path.relpath(Path(folder, name), root)
 
 
 def _has_module(root: Path, module: str) -> bool:
