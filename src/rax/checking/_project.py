@@ -2,6 +2,7 @@
 """The repository under check: its files, and which of them the check is about."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,9 @@ from rax.checking._finding import Finding
 from rax.checking._reading import read_file
 from rax.checking._settings import Settings
 from rax.errors import CommandError
+
+# What pytest takes for tests.
+TESTS = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py")
 
 
 class Project:

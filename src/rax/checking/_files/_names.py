@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from rax.checking._files._calls import GET_CONFIG, Call, Module
 from rax.checking._files._configs import Configs
 from rax.checking._finding import Finding
-from rax.checking._project import Project
+from rax.checking._project import TESTS, Project
 from rax.checking._reading import UnreadableError
 from rax.config._files import near
 from rax.credentials import _files, list_credentials
@@ -17,7 +17,6 @@ from rax.errors import CredentialNotFoundError
 
 # The rule, and how its problem begins: the rest is what get_config() says, too.
 MISSING, THERE_IS = "config-missing", "there is "
-_TESTS = "tests"
 _ASK = "declare it in credentials_sources of the deployment, and add it to {}"
 _ASK_NODE = "declare it in credentials_sources of the deployment, with this node among its hosts"
 _LIST = "playbooks/credential_names.yml of the deployment writes this file"
@@ -93,7 +92,7 @@ def calls_of(modules: Mapping[str, Module]) -> dict[str, list[Call]]:
 
 def _is_test(file: str) -> bool:
     path = PurePosixPath(file)
-    return _TESTS in path.parts or path.name.startswith(("test_", "conftest."))
+    return "tests" in path.parts or path.name == "conftest.py" or bool(TESTS.fullmatch(file))
 
 
 def _no_config(file: str, call: Call, configs: Configs) -> Finding:

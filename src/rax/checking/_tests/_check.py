@@ -3,19 +3,16 @@
 
 import importlib.util
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
 
 from rax.checking._finding import Finding, Outcome, count
-from rax.checking._project import Project
+from rax.checking._project import TESTS, Project
 from rax.checking._tests import _results, _unittest
 from rax.checking._tests._run import run
 from rax.errors import CommandError
 
-# Files that pytest takes for tests.
-_TESTS = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py")
 # What pytest's exit codes mean: all passed, some failed, and there was none.
 _PASSED, _FAILED, _NONE = 0, 1, 5
 # Where pytest looks for settings.
@@ -33,7 +30,7 @@ def check(project: Project) -> Outcome:
     """
     if project.gate:
         return Outcome([], count(0, "test"), "a node runs no tests")
-    if not any(map(_TESTS.fullmatch, project.python_files)):
+    if not any(map(TESTS.fullmatch, project.python_files)):
         finding = Finding("", 0, "no-tests", "there are no tests yet", _BEGIN, warning=True)
         return Outcome([finding], count(0, "test"))
     if importlib.util.find_spec("pytest") is None:

@@ -174,6 +174,7 @@ def test_names_of_configs(repository, text, expected):
     repository.write({
         "dags/a.py": RAX + text,
         "tests/test_a.py": RAX + text,
+        "lib/genes_test.py": RAX + text,
         "configs/genes/daily.yaml": "a: 1\n",
         "configs/genes/other.yml": "a: 1\n",
         "ruff.toml": "exclude = ['*']",
