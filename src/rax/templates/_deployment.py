@@ -15,7 +15,16 @@ from rax.errors import CommandError
 # That of Debian 12, the older of the two that nodes have.
 PYTHON = "3.11"
 _MAX_ADDRESS_CHARACTERS = 1000
-_FORM_OF_REF = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
+# What ./rax takes, and in words; the wrapper has the same, and can import nothing.
+FORMS = {
+    "repository": (
+        r"https://\w[^\s/@]*/\S+|ssh://(\w[\w.-]*@)?[\w[][^\s/@]*/\S+"
+        r"|(\w[\w.-]*@)?\w[\w.-]*:(?!:|//)\S+|\.{0,2}/.*",
+        "https://host/path without a user, ssh://host/path, user@host:path, or a path that begins"
+        " with / or .",
+    ),
+    "ref": (r"\w[\w./+-]{0,199}", "a tag or a full commit"),
+}
 _FORM_OF_PYTHON = re.compile(r"3\.[0-9]{1,2}")
 # Where this library is in a checkout of the deployment.
 _CHECKOUT = Path(__file__).parents[3]
@@ -49,11 +58,17 @@ def deployment(given: Deployment, here: Path) -> Deployment:
             "the deployment is not known here: give its address with --deployment, and one of its "
             "tags or a full commit with --ref"
         )
-    if not _FORM_OF_REF.fullmatch(found.ref):
+    if not _has_form("repository", found.repository):
+        raise CommandError(f"--deployment has to be {FORMS['repository'][1]}")
+    if not _has_form("ref", found.ref) or ".." in found.ref:
         raise CommandError(f"--ref {found.ref!r} has not the form of a tag or a commit")
     if not _FORM_OF_PYTHON.fullmatch(found.python):
         raise CommandError(f"--python {found.python!r} has not the form of a version, such as 3.11")
     return found
+
+
+def _has_form(name: str, text: str) -> bool:
+    return text.isprintable() and bool(re.fullmatch(FORMS[name][0], text, re.ASCII))
 
 
 def _address(text: str) -> str:

@@ -1,5 +1,6 @@
 """`rax new repository`: what it writes, where, and what it never touches."""
 
+import ast
 import json
 import os
 import stat
@@ -324,6 +325,9 @@ def test_a_folder_of_dags_that_is_none(rax, tmp_path, folder):
         ("https://[hunter2", "is no address that git takes"),
         ("https://a\nhunter2", "is no address that git takes"),
         ("hunter2" * 200, "is no address that git takes"),
+        ("http://git.example.org/hunter2.git", "--deployment has to be https://host/path without"),
+        ("ext::sh -c hunter2", "--deployment has to be https://host/path without"),
+        ("hunter2.git", "--deployment has to be https://host/path without"),
     ],
 )
 def test_an_address_that_is_refused_is_not_shown(rax, tmp_path, address, problem):
@@ -334,11 +338,24 @@ def test_an_address_that_is_refused_is_not_shown(rax, tmp_path, address, problem
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("address", ["ssh://git@git.example.org/a.git", "git@host:a.git", 'a"b\\c'])
+@pytest.mark.parametrize(
+    "address", ["ssh://git@git.example.org/a.git", "git@host:a.git", './a"b\\c']
+)
 def test_an_address_is_written_as_it_is(rax, tmp_path, address):
     assert rax("repository", "dags", "--deployment", address, "--ref", REF)[0] == 0
     settings = tomllib.loads((tmp_path / "dags/rax.toml").read_text())
     assert settings["deployment"] == {"repository": address, "ref": REF, "python": "3.11"}
+
+
+def test_what_is_written_is_what_the_wrapper_takes():
+    wrapper = (Path(_deployment.__file__).parent / "repository/rax").read_text()
+    program = wrapper.partition("<<'END'\n")[2].removesuffix("END\n")
+    (forms,) = (
+        node.value
+        for node in ast.parse(program).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FORMS"
+    )
+    assert ast.literal_eval(forms) == _deployment.FORMS
 
 
 @pytest.mark.parametrize("ref", ["a b", "a..b", "/a", "a\n", '"', "x" * 300, "ü"])
