@@ -248,6 +248,17 @@ def test_no_folder_at_all(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == f"rax: {tmp_path}/none is no folder\n"
 
 
+def test_the_repository_that_its_wrapper_is_in(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAX_ACCOUNT", "root")
+    monkeypatch.setenv("RAX_REPOSITORY", str(tmp_path))
+    (tmp_path / "rax.toml").write_text('[check]\ndags_folder = "flows"\n')
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows/old.py").write_text(RUN + "import no_such_package\n")
+    assert cli.main(["repository", "check", "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["file"] == "flows/old.py"
+
+
 def test_what_airflow_refuses_to_search(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RAX_ACCOUNT", "root")
     (tmp_path / "dags/loop").mkdir(parents=True)
