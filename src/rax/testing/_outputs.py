@@ -25,6 +25,8 @@ class TaskOutput:
     key: TaskKey
     # Airflow's.
     state: str
+    # check or summary, where it is such a part of a workflow.
+    part: str = ""
     returned: Any = UNSET
     # Why it failed, in a line.
     reason: str = ""
