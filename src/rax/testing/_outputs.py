@@ -27,6 +27,8 @@ class TaskOutput:
     state: str
     # check or summary, where it is such a part of a workflow.
     part: str = ""
+    # The ids of the tasks that it depends on, of those directly before it.
+    upstream: frozenset[str] = frozenset()
     returned: Any = UNSET
     # Why it failed, in a line.
     reason: str = ""
