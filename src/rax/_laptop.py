@@ -98,3 +98,9 @@ def without_airflow(environment: dict[str, str]) -> dict[str, str]:
         if not name.lstrip("_").startswith("AIRFLOW_")
         or name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
     }
+
+
+def cache_folder() -> Path:
+    """Return where rax keeps on a laptop what it could make again: ``rax`` in XDG_CACHE_HOME."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "rax"

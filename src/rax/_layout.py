@@ -9,6 +9,15 @@ from rax._printable import printable
 # Columns are not cut further than this.
 _MIN_COLUMN_WIDTH = 8
 _GAP = "  "
+# Colours, as a terminal numbers them.
+BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+# Takes away the line that the cursor is in.
+ERASED = "\x1b[K"
+
+
+def painted(colour: str, text: str) -> str:
+    """Return a text, made printable before, in a colour of the terminal."""
+    return f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def width(text: str) -> int:

@@ -4,7 +4,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rax._layout import width
+from rax._layout import BOLD, DIM, GREEN, RED, YELLOW, painted, width
 from rax._printable import one_line, printable
 from rax.checking._finding import Finding, count
 from rax.checking._stages import STAGES, Result, Stage
@@ -13,7 +13,6 @@ from rax.checking._stages import STAGES, Result, Stage
 MAX_SHOWN = 20
 _MAX_PROBLEM_CHARACTERS = 500
 _TITLE_WIDTH = max(width(stage.title) for stage in STAGES) + 2
-_BOLD, _RED, _YELLOW, _GREEN, _DIM = "1", "31", "33", "32", "2"
 
 
 class Terminal:
@@ -27,12 +26,12 @@ class Terminal:
 
     def progress(self, stage: Stage) -> str:
         """Return what says that a stage runs, until a line is written over it."""
-        return self._paint(_DIM, f"{stage.title} …") + "\r"
+        return self._paint(DIM, f"{stage.title} …") + "\r"
 
     def stage(self, result: Result) -> str:
         """Return what a stage found, and then a line with how it ended."""
         lines = [line for one in shown(result.outcome.findings) for line in self._finding(one)]
-        lines += [self._paint(_DIM, line) for line in left_out(result.outcome.findings)]
+        lines += [self._paint(DIM, line) for line in left_out(result.outcome.findings)]
         return "".join(f"{line}\n" for line in [*lines, self._ending(result)])
 
     def verdict(self, results: Sequence[Result]) -> str:
@@ -41,8 +40,8 @@ class Terminal:
         return f"{self._paint(colour, text)}\n"
 
     def _finding(self, finding: Finding) -> Iterator[str]:
-        where = self._paint(_BOLD, f"{place(finding)}:") if finding.file else ""
-        rule = self._paint(_YELLOW if finding.warning else _RED, finding.rule)
+        where = self._paint(BOLD, f"{place(finding)}:") if finding.file else ""
+        rule = self._paint(YELLOW if finding.warning else RED, finding.rule)
         kind = "warning: " if finding.warning else ""
         yield f"{where} {rule} {kind}{sentence(finding.problem)}".lstrip()
         if finding.advice:
@@ -51,15 +50,15 @@ class Terminal:
     def _ending(self, result: Result) -> str:
         title = result.stage.title.ljust(_TITLE_WIDTH)
         if result.failed:
-            return f"{title}{self._paint(_RED, 'could not be done')}: {sentence(result.failed)}"
+            return f"{title}{self._paint(RED, 'could not be done')}: {sentence(result.failed)}"
         if result.outcome.skipped:
-            return f"{title}{self._paint(_DIM, 'skipped')}: {sentence(result.outcome.skipped)}"
-        colour = _RED if result.problems else _YELLOW if result.warnings else _GREEN
+            return f"{title}{self._paint(DIM, 'skipped')}: {sentence(result.outcome.skipped)}"
+        colour = RED if result.problems else YELLOW if result.warnings else GREEN
         found = self._paint(colour, tally(result.problems, result.warnings))
         return f"{title}{found} in {one_line(result.outcome.looked_at)}, {result.seconds:.1f} s"
 
     def _paint(self, colour: str, text: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
+        return painted(colour, text) if self._colours else text
 
 
 def verdict(results: Sequence[Result]) -> tuple[str, str]:
@@ -69,10 +68,10 @@ def verdict(results: Sequence[Result]) -> tuple[str, str]:
     failed = [result.stage.title for result in results if result.failed]
     text = tally(problems, warnings)
     if failed:
-        return _RED, f"{text}, and it could not all be done: {', '.join(failed)}"
+        return RED, f"{text}, and it could not all be done: {', '.join(failed)}"
     if problems:
-        return _RED, f"{text}: not ready to be merged"
-    return _YELLOW if warnings else _GREEN, f"{text}: ready to be merged"
+        return RED, f"{text}: not ready to be merged"
+    return YELLOW if warnings else GREEN, f"{text}: ready to be merged"
 
 
 def tally(problems: Sequence[Finding], warnings: Sequence[Finding]) -> str:

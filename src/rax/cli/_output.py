@@ -2,6 +2,7 @@
 """What the commands print: tables for people, JSON for programs."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,16 @@ from rax._printable import printable
 def terminal_columns() -> int | None:
     """Return the width of the terminal; None where standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal that takes more than lines."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colours() -> bool:
+    """Return whether standard output is to have colours."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def write(text: str) -> None:

@@ -188,12 +188,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _template() -> Path:
     """Return where the empty metadata database of this Airflow is kept, or is to be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    if not cache.is_absolute():
-        cache = Path.home() / ".cache"
     parts = []
     # Both make tables.
     for package in ("apache-airflow-core", "apache-airflow-providers-fab"):
         with contextlib.suppress(PackageNotFoundError):
             parts.append(version(package))
-    return cache / "rax/databases" / f"airflow-{'-'.join(parts)}.db"
+    return _laptop.cache_folder() / "databases" / f"airflow-{'-'.join(parts)}.db"

@@ -2,15 +2,15 @@
 """``rax check``: what is wrong with a DAG repository, before it is merged."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rax._laptop import here
+from rax._layout import ERASED
 from rax.cli._account import leave_root
 from rax.cli._commands import add_command
-from rax.cli._output import write_json
+from rax.cli._output import has_colours, is_terminal, write_json
 
 if TYPE_CHECKING:
     from rax.checking._project import Project
@@ -23,8 +23,6 @@ exit codes:
   0  nothing is wrong, or there are only warnings
   1  something is wrong
   3  it could not all be done; the reason is there"""
-# Takes away the line that the cursor is in.
-_ERASED = "\x1b[K"
 _DONE, _FOUND, _FAILED = 0, 1, 3
 
 
@@ -103,14 +101,14 @@ def _shown(project: "Project", stages: "list[Stage]") -> "list[Result]":
     from rax.checking import _stages
     from rax.checking._report import Terminal
 
-    terminal = Terminal(colours=_is_terminal() and not os.environ.get("NO_COLOR"))
+    terminal = Terminal(colours=has_colours())
     results = []
     for stage in stages:
-        if _is_terminal():
+        if is_terminal():
             sys.stdout.write(terminal.progress(stage))
             sys.stdout.flush()
         results.append(_stages.run(project, stage))
-        sys.stdout.write(_ERASED * _is_terminal() + terminal.stage(results[-1]))
+        sys.stdout.write(ERASED * is_terminal() + terminal.stage(results[-1]))
         sys.stdout.flush()
     sys.stdout.write(terminal.verdict(results))
     return results
@@ -131,8 +129,3 @@ def _as_json(root: Path, results: "list[Result]") -> dict[str, object]:
             for result in results
         ],
     }
-
-
-def _is_terminal() -> bool:
-    """Return whether standard output is a terminal that takes more than lines."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
