@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from rax import _laptop
 from rax.airflow import _run_once
 from rax.airflow._run_once import Result, Task
+from rax.cli._on_laptops import interruptible
 
 if TYPE_CHECKING:
     import psutil
@@ -87,18 +87,14 @@ class Process:
             )  # fmt: skip
         finally:
             os.close(ours)
-        # SIGINT too, which a shell has this ignore where it is in the background.
-        self._handlers = {
-            number: signal.signal(number, _interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        self._interrupts = contextlib.ExitStack()
+        self._interrupts.enter_context(interruptible())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
         os.close(self._lifeline)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._interrupts.close()
 
     def lines(self) -> Iterator[str]:
         """Yield what the run writes, line by line, and nothing once for each second without."""
@@ -180,10 +176,6 @@ def _descendants(pid: int) -> list["psutil.Process"]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _template() -> Path:

@@ -3,7 +3,6 @@
 
 import argparse
 import datetime
-import importlib.util
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from rax import _laptop
 from rax._layout import span
 from rax._printable import one_line
 from rax.cli._commands import add_command
+from rax.cli._on_laptops import repository_to_run
 from rax.cli._output import write, write_json
 from rax.errors import CommandError
 
@@ -72,13 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     from rax.checking._settings import Settings
     from rax.cli._run_process import Order, Process
 
-    if _laptop.NODE.exists():
-        raise CommandError(
-            "this is a node, with the credentials of production: start the workflow in Airflow"
-        )
-    root = _laptop.find_root()
-    if importlib.util.find_spec("airflow") is None:
-        raise CommandError("Airflow is not here: ./rax of the repository has the nodes' packages")
+    root = repository_to_run("start the workflow in Airflow")
     order = Order(
         root=root,
         dags_folder=Settings.read(root).dags_folder,
