@@ -50,7 +50,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, overload
 
 from rax._file_identity import Identity, identity
-from rax.config import _files
+from rax.config import _files, _merging
 from rax.config._secrets import find_secrets
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
@@ -249,7 +249,7 @@ def _read(named: str | None, release: str | None, name: str) -> _CacheEntry:
 
         settled = settled and file.identity is not None
         values = _yaml.load(file.content, path)
-        merged = values if merged is None else _merge(merged, values)
+        merged = values if merged is None else _merging.merged(merged, values)
     if merged is None:
         where = ", ".join(map(str, roots))
         why = _files.explain_missing(name, roots)
@@ -258,16 +258,6 @@ def _read(named: str | None, release: str | None, name: str) -> _CacheEntry:
     if settled:
         _cache[named, release, name] = entry
     return entry
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            value = _merge(old, value)
-        merged[key] = value
-    return merged
 
 
 def _freeze(value: Any, name: str, step: str) -> Any:

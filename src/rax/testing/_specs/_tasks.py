@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks as a spec names them: load, load[1], load[*]."""
+
+from rax.testing._model import ALL, TaskKey
+
+
+def task_key(text: str) -> TaskKey:
+    """Return the task that a key names which has the form of one.
+
+    >>> [task_key(key).map_index for key in ("load", "load[1]", "load[*]")]
+    [None, 1, -1]
+    """
+    task_id, bracket, index = text.rstrip("]").partition("[")
+    if not bracket:
+        return TaskKey(task_id)
+    return TaskKey(task_id, ALL if index == "*" else int(index))
