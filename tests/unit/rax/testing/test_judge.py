@@ -197,7 +197,7 @@ def test_what_further_runs_have_in_common_with_the_first_is_told_once(tmp_path):
         for kind, text in zip(RunKind, ["a\n2\n", "a\n2\n2\n", "a\n2\n"], strict=True)
     ]
     found = judge(case(wanted, wanted, wanted), output(*runs))
-    assert [str(one).removeprefix("") for one in found] == [
+    assert [str(one).removeprefix(f"{PLACE}: ") for one in found] == [
         "once: load[0]: returns rows: 1 → 2",
         "once: EBI-ETL-DEV-01: SELECT * FROM flights: beside all.csv: 1 row changed in a"
         "\n    the row: a 1 → 2",
