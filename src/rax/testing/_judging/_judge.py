@@ -3,13 +3,11 @@
 
 from collections.abc import Iterator
 
-from rax._printable import printable
-from rax.alerting._secrets import mask, secret_spellings
-from rax.credentials import Credential
 from rax.testing._judging import _alerts, _states, _tasks
 from rax.testing._judging._difference import Difference, Kind
+from rax.testing._judging._masking import Mask
 from rax.testing._judging._tasks import Runs, Told
-from rax.testing._model import Case, Given, RunKind
+from rax.testing._model import Case, RunKind
 from rax.testing._outputs import CaseOutput
 
 _ALLOW = "tasks reach nothing but what the case is given: postgres, sqlite, http"
@@ -23,13 +21,13 @@ def judge(case: Case, output: CaseOutput) -> tuple[Difference, ...]:
     told: dict[tuple[object, ...], tuple[RunKind | None, Told]] = {}
     for kind, found in _told(case, output):
         told.setdefault((found.subject, found.lines, found.kind), (kind, found))
-    secrets = _secrets(case.given)
+    fit = Mask(case.given)
     return tuple(
         Difference(
             one.place,
             run,
-            _fit(one.subject, secrets),
-            "\n".join(_fit(line, secrets) for line in one.lines),
+            fit(one.subject),
+            "\n".join(map(fit, one.lines)),
             one.kind,
         )
         for run, one in told.values()
@@ -60,14 +58,3 @@ def _of_run(runs: Runs) -> Iterator[Told]:
     yield from _tasks.of_tasks(runs)
     yield from _tasks.of_end(runs)
     yield from _alerts.of_alerts(runs)
-
-
-def _secrets(given: Given) -> list[str]:
-    empty = {"user": "", "host": "", "pass": "", "url": "", "description": "", "metadata": {}}
-    return secret_spellings(
-        Credential(name, empty | dict(fields)) for name, fields in given.credentials.items()
-    )
-
-
-def _fit(text: str, secrets: list[str]) -> str:
-    return printable(str(mask(text, secrets)))

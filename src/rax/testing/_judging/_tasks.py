@@ -13,7 +13,7 @@ from rax.testing._model import ALL, UNSET, Expectation, Place, Query, RunKind, T
 from rax.testing._outputs import Captured, RunOutput, TaskOutput
 
 _MAX_SQL_CHARACTERS = 80
-_NOTHING = Captured(error="nothing was read here: the task did not end as others do")
+NOTHING = Captured(error="nothing was read here: the task did not end as others do")
 
 
 class Told(NamedTuple):
@@ -36,7 +36,7 @@ class Runs(NamedTuple):
 def of_tasks(runs: Runs) -> Iterator[Told]:
     """Compare each task that the spec names."""
     for expected in runs.expected.tasks:
-        found, problem = _instances(expected, runs.output)
+        found, problem = instances(expected, runs.output)
         if problem:
             yield Told(expected.place, str(expected.key), (problem,), Kind.UNKNOWN_TASK)
         for task in found:
@@ -48,13 +48,14 @@ def of_end(runs: Runs) -> Iterator[Told]:
     yield from _of_contents(runs.expected, runs.output, _first_end(runs), runs.output.kind, "")
 
 
-def _instances(expected: TaskExpectation, run: RunOutput) -> tuple[list[TaskOutput], str]:
+def instances(expected: TaskExpectation, run: RunOutput) -> tuple[list[TaskOutput], str]:
+    """Return the tasks that are meant, or why there is none."""
     key = expected.key
     of_id = [task for task in run.tasks if task.key.task_id == key.task_id]
     if not of_id:
         return [], _states.unknown(key.task_id, run)
     found = [task for task in of_id if task.key == key or key.map_index == ALL]
-    if found or _says_nothing(expected):
+    if found or says_nothing(expected):
         return found, ""
     if key.map_index is None:
         return [], f"is mapped: write {key.task_id}[*] for each, or {of_id[0].key}"
@@ -66,7 +67,8 @@ def _instances(expected: TaskExpectation, run: RunOutput) -> tuple[list[TaskOutp
     return [], f"has no such instance: they are {indexes[0]} to {indexes[-1]}"
 
 
-def _says_nothing(expected: TaskExpectation) -> bool:
+def says_nothing(expected: TaskExpectation) -> bool:
+    """Return whether nothing is compared of a task."""
     return (
         expected.state is None
         and expected.returns is UNSET
@@ -82,7 +84,7 @@ def _of_task(expected: TaskExpectation, task: TaskOutput, runs: Runs) -> Iterato
         text = (f"{expected.state} → {task.state}", *reason)
         yield Told(expected.place, subject, text, Kind.STATE)
     if task.state in _states.IDLE:
-        if expected.state is None and not _says_nothing(expected):
+        if expected.state is None and not says_nothing(expected):
             yield Told(expected.place, subject, (f"did not run: {task.state}",), Kind.STATE)
         return
     if expected.returns is not UNSET:
@@ -112,14 +114,14 @@ def _of_contents(
         before = None
         if first and _golden(first.expected.tables.get(query)) == content.golden:
             before = first.output.tables.get(query)
-        found = Found(run, output.tables.get(query, _NOTHING), before)
+        found = Found(run, output.tables.get(query, NOTHING), before)
         if lines := _contents.of_table(content, found):
-            yield Told(content.place, subject + _question(query), tuple(lines), Kind.TABLE)
+            yield Told(content.place, subject + question(query), tuple(lines), Kind.TABLE)
     for name, content in expected.files.items():
         before = None
         if first and _golden(first.expected.files.get(name)) == content.golden:
             before = first.output.files.get(name)
-        found = Found(run, output.files.get(name, _NOTHING), before)
+        found = Found(run, output.files.get(name, NOTHING), before)
         if lines := _contents.of_file(content, found, name):
             yield Told(content.place, subject + name, tuple(lines), Kind.FILE)
 
@@ -140,5 +142,6 @@ def _first_task(expected: TaskExpectation, task: TaskOutput, runs: Runs) -> _Fir
     return _First(wanted, output) if wanted and output else None
 
 
-def _question(query: Query) -> str:
+def question(query: Query) -> str:
+    """Return a query in a line."""
     return f"{query.database}: {one_line(query.sql, _MAX_SQL_CHARACTERS)}"
