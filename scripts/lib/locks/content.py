@@ -22,13 +22,17 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}(?= |$)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Pin:
-    """A package of a lock, its version, where it applies, and the files that ask for it."""
+    """A package of a lock, its version, where it applies, and what asks for it.
+
+    That are files (`asked_by`) and other packages of the lock (`needed_by`).
+    """
 
     name: str
     version: str
     marker: Marker | None
     hashes: tuple[str, ...]
     asked_by: tuple[str, ...]
+    needed_by: tuple[str, ...]
 
 
 def pins_of(text: str) -> list[Pin]:
@@ -42,6 +46,7 @@ def pins_of(text: str) -> list[Pin]:
             Marker(pin[3]) if pin[3] else None,
             tuple(_HASH.findall(entry := text[pin.end() : end])),
             tuple(re.findall(r"^    #(?: via)? +-r (\S+)$", entry, re.MULTILINE)),
+            tuple(re.findall(r"^    #(?: via|  ) +([a-z0-9]\S*)$", entry, re.MULTILINE)),
         )
         for pin, end in zip(found, ends, strict=True)
     ]
