@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of a spec as values and as lines."""
+"""The file of a spec as values that know where they are."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,10 @@ from rax.config import _yaml
 from rax.testing._model import Place
 from rax.testing._specs._mistakes import Mistake
 
+# YAML ends a key that is not in a line of its own after so many characters.
+_MAX_KEY_CHARACTERS = 1024
+_INDEXED_KEY = re.compile(r"(?<![\w.\"'-])([\w.-]+\[(?:[0-9]+|\*)\])")
+
 # The keys and indexes that lead to a value.
 Steps = tuple[str | int, ...]
 
@@ -18,18 +23,20 @@ Steps = tuple[str | int, ...]
 class Document:
     """What a spec holds, where each value of it is, and what is wrong with it so far."""
 
-    def __init__(self, file: Path, root: Path, content: bytes) -> None:
+    def __init__(self, file: Path, name: str, content: bytes) -> None:
         self.file = file
-        self._name = file.relative_to(root).as_posix()
         self.values, problems = _yaml.read(content)
         self.mistakes: list[Mistake] = []
+        self._name = name
+        self._refused_lines = {problem.line for problem in problems}
+        lines = content.decode(errors="replace").splitlines()
         for problem in problems:
-            line = problem.line or 1
-            self.mistakes.append(Mistake(Place(self._name, line), problem.text))
-        # Of a file that is no YAML, or of one that is too large, there is no more to say.
-        self.is_whole = all(problem.line for problem in problems) and bool(self.values)
+            text = problem.text if self.values else _hint(problem, lines) or problem.text
+            self.mistakes.append(Mistake(Place(name, problem.line or 1), text))
+        # Of what is no YAML, or too much of it, there is no more to say.
+        self.is_whole = not problems or bool(self.values and None not in self._refused_lines)
         self._top = _yaml.composed(content) if self.is_whole else None
-        self._entries: dict[int, dict[Any, tuple[Any, Any]]] = {}
+        self._entries: dict[int, dict[str, tuple[Any, Any]]] = {}
 
     def place(self, steps: Steps) -> Place:
         """Return where a value is: the line of its key, or of the item; or of what it is in."""
@@ -43,8 +50,10 @@ class Document:
         return Place(self._name, line)
 
     def refuse(self, steps: Steps, text: str) -> None:
-        """Note a mistake."""
-        self.mistakes.append(Mistake(self.place(steps), text))
+        """Note a mistake, unless the strict loader has refused a word of that line."""
+        place = self.place(steps)
+        if None not in steps and place.line not in self._refused_lines:
+            self.mistakes.append(Mistake(place, text))
 
     def _step(self, node: Any, step: str | int) -> tuple[Any, Any] | None:
         if isinstance(node, yaml.SequenceNode):
@@ -66,7 +75,7 @@ class Value(NamedTuple):
 
     @property
     def place(self) -> Place:
-        """Return where it is."""
+        """Where it is."""
         return self.document.place(self.steps)
 
     def refuse(self, text: str) -> None:
@@ -104,3 +113,19 @@ def _entries(node: Any) -> Iterator[tuple[str, tuple[Any, Any]]]:
         else:
             own.append((key.value, (key, value)))
     yield from own
+
+
+def _hint(problem: _yaml.Problem, lines: list[str]) -> str:
+    """Say what is meant where keys of a spec are no keys of YAML; nothing where that is not it."""
+    line = lines[problem.line - 1] if problem.line and problem.line <= len(lines) else ""
+    if problem.text.startswith("did not find") and (found := _INDEXED_KEY.search(line)):
+        return (
+            f"{found[1]} is no key and no text inside {{ }} and [ ]: "
+            f'quote it, "{found[1]}", or write it as a key in a line of its own'
+        )
+    if len(line) > _MAX_KEY_CHARACTERS and "key" in problem.text:
+        return (
+            f"a key of more than {_MAX_KEY_CHARACTERS:,} characters is written in lines of its "
+            "own: '? |', the SQL further right, and ': golden.csv' below the ?"
+        )
+    return ""

@@ -2,9 +2,8 @@
 """What is expected of the runs of a case."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rax.config._files import near
 from rax.testing._model import (
@@ -18,51 +17,59 @@ from rax.testing._model import (
 )
 from rax.testing._specs import _files, _form
 from rax.testing._specs._document import Value
+from rax.testing._specs._outcomes import laid_over
 from rax.testing._specs._tasks import task_key
 
 _ACTIONS = ("trigger", "acknowledge", "resolve")
-# What says how a run ends; one of these in what differs takes the place of all.
-_ENDS = ("state", "check", "failed")
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Reads expectations of a case, given the databases that it may ask."""
+class ExpectationReader:
+    """Reads what is expected of a case, and notes what cannot be."""
 
+    # The folder of specs, which no golden may be out of.
     top: Path
+    # Those that the case may ask.
     databases: Collection[str]
 
     def runs(self, value: Value, named: Value | None) -> Mapping[RunKind, Expectation]:
-        """Return what is expected of each run, in their order."""
-        once = self._expectation(value)
-        kinds = set(RunKind) if once.state == "success" else {RunKind.ONCE}
+        """Return what is expected of each run, in their order.
+
+        :param value: the case's ``expect``
+        :param named: the case's ``runs``, if it has any
+        """
+        each = self._expectation(value)
+        kinds = set(RunKind) if each.state == "success" else {RunKind.ONCE}
         if named is not None:
             kinds = {RunKind(name) for name in named.content}
-            if RunKind.AGAIN in kinds and RunKind.ONCE not in kinds:
-                named.refuse("runs has again, which is on what once has left, and no once")
-        expected = dict.fromkeys((kind for kind in RunKind if kind in kinds), once)
+        if RunKind.AGAIN in kinds and RunKind.ONCE not in kinds and named is not None:
+            named.refuse("again is a run on what once has left: add once")
+        expected = dict.fromkeys((kind for kind in RunKind if kind in kinds), each)
         for kind in (RunKind.AGAIN, RunKind.LOST):
             if (other := value.get(kind)) is None:
                 continue
+            differs = self._expectation(other)
             if kind in expected:
-                expected[kind] = _over(once, self._expectation(other), other.content)
+                expected[kind] = laid_over(each, differs, other.content)
             else:
-                other.refuse(f"{kind} is expected of, and is none of the runs: add it to runs")
+                runs = ", ".join([*expected, kind])
+                other.refuse(f"{kind} is no run of this case: write runs: [{runs}]")
         return expected
 
     def _expectation(self, value: Value) -> Expectation:
-        check, failed = value.get("check"), value.get("failed")
+        check, failed, said = value.get("check"), value.get("failed"), value.get("state")
+        skipped = value.get("skipped")
         state = "failed" if check or (failed and failed.content) else "success"
-        if said := value.get("state"):
+        if said:
             state = said.content
         if check and state == "success":
-            check.refuse("a check fails and the run succeeds: leave out state, or check")
+            check.refuse("a run whose check fails is no success: leave out state, or check")
         return Expectation(
             place=value.place,
             state=state,
             check=check.content if check else None,
             failed=tuple(failed.content) if failed else None,
-            skipped=tuple(skipped.content) if (skipped := value.get("skipped")) else None,
+            skipped=tuple(skipped.content) if skipped else None,
             alerts=_alerts(value),
             tasks=tuple(self._task(key, inner) for key, inner in value.items("tasks")),
             tables=self._tables(value, "expectation"),
@@ -70,10 +77,9 @@ class Reader:
         )
 
     def _task(self, key: str, value: Value) -> TaskExpectation:
-        reason = value.get("unverified")
+        reason, state, returns = value.get("unverified"), value.get("state"), value.get("returns")
         if reason and len(value.content) > 1:
-            reason.refuse(f"{key} is unverified, and has expectations: leave out one of both")
-        state, returns = value.get("state"), value.get("returns")
+            reason.refuse(f"{key} is unverified, and something is expected of it: leave out one")
         return TaskExpectation(
             place=value.place,
             key=task_key(key),
@@ -92,19 +98,25 @@ class Reader:
                 continue
             if database not in self.databases:
                 hint = near(database, self.databases)
-                queries.refuse(f"{database} is no database that the case is given{hint}")
+                queries.refuse(f"{database} is no database that this case is given{hint}")
                 continue
             for sql, content in queries.items():
-                query = Query(database, sql.strip().rstrip(";").rstrip())
+                # The query becomes part of another statement.
+                query = Query(database, sql.strip().rstrip("; \n"))
                 if query in found:
-                    content.refuse(f"the query is there twice, first in {found[query].place}")
+                    first = found[query].place.line
+                    content.refuse(f"the query is there twice, first in line {first}")
                 found[query] = self._content(content)
         return found
 
     def _contents(self, value: Value) -> dict[str, Content]:
-        found = {}
-        for path, content in value.items("files"):
-            _files.check_name(content, path)
+        found: dict[str, Content] = {}
+        for name, content in value.items("files"):
+            path = _files.case_path(content, name)
+            if path is None:
+                continue
+            if path in found:
+                content.refuse(f"{path} is there twice, first in line {found[path].place.line}")
             if content.content == _files.ABSENT:
                 found[path] = Content(content.place, absent=True)
             else:
@@ -112,11 +124,14 @@ class Reader:
         return found
 
     def _content(self, value: Value) -> Content:
-        if isinstance(value.content, dict):
-            rows = value.content.get("rows")
-            rows = None if rows is None else int(rows)
-            return Content(value.place, rows=rows, text=value.content.get("text"))
-        return Content(value.place, golden=_files.golden(value, self.top))
+        if isinstance(value.content, str):
+            return Content(value.place, golden=_files.golden(value, self.top))
+        rows = value.content.get("rows")
+        return Content(
+            value.place,
+            rows=None if rows is None else int(rows),
+            text=value.content.get("text"),
+        )
 
 
 def _alerts(value: Value) -> tuple[AlertExpectation, ...] | None:
@@ -133,40 +148,6 @@ def _alert(value: Value) -> AlertExpectation:
     if len(actions) != 1:
         value.refuse(f"an alert has one of {', '.join(_ACTIONS)}")
         return AlertExpectation(value.place, "")
+    text = value.content[actions[0]] or ""
     fields = {key: inner for key, inner in value.content.items() if key not in _ACTIONS}
-    return AlertExpectation(value.place, actions[0], value.content[actions[0]] or "", fields)
-
-
-def _over(once: Expectation, other: Expectation, said: Mapping[str, Any]) -> Expectation:
-    """Return what is expected of a run that differs in what is said of it."""
-    ends = other if any(key in said for key in _ENDS) else once
-    tasks = {task.key: task for task in once.tasks}
-    for task in other.tasks:
-        before = tasks.get(task.key)
-        tasks[task.key] = _task_over(before, task) if before else task
-    return replace(
-        once,
-        place=other.place,
-        state=ends.state,
-        check=ends.check,
-        failed=ends.failed,
-        skipped=once.skipped if other.skipped is None else other.skipped,
-        alerts=once.alerts if other.alerts is None else other.alerts,
-        tasks=tuple(tasks.values()),
-        tables={**once.tables, **other.tables},
-        files={**once.files, **other.files},
-    )
-
-
-def _task_over(once: TaskExpectation, other: TaskExpectation) -> TaskExpectation:
-    if other.unverified:
-        return other
-    return replace(
-        once,
-        place=other.place,
-        state=other.state or once.state,
-        returns=once.returns if other.returns is UNSET else other.returns,
-        tables={**once.tables, **other.tables},
-        files={**once.files, **other.files},
-        unverified="",
-    )
+    return AlertExpectation(value.place, actions[0], text, fields)

@@ -1,55 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a spec names: beside it, and never out of the folder of specs."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from rax.config._files import near
 from rax.testing._specs._document import Value
+from rax.testing._specs._misfits import shown
 
 FOLDER = "tests/flows"
 SUFFIX = ".flow.yaml"
-# The word for a file that is not there; a file of this name is ./absent.
+# The word for a file that is not there; a golden of this name is ./absent.
 ABSENT = "absent"
 
+_MAX_PATH_BYTES = 1000
+_MAX_NAME_BYTES = 255
+_MAX_SERVED_FILES = 10_000
 
-def given(value: Value, top: Path) -> Path | None:
+
+_Look = Callable[[Value, Path], Path | None]
+
+
+def _refused_when_it_fails(look: _Look) -> _Look:
+    """Make what the system does not allow a mistake in the value, which names it."""
+
+    @functools.wraps(look)
+    def guarded(value: Value, top: Path) -> Path | None:
+        try:
+            return look(value, top)
+        except OSError as error:
+            value.refuse(f"{shown(value.content)}: {error.strerror}")
+            return None
+
+    return guarded
+
+
+@_refused_when_it_fails
+def given_file(value: Value, top: Path) -> Path | None:
     """Return the file that a value names and that is there; None after a mistake."""
     return _there(value, top, Path.is_file, "file")
 
 
-def folder(value: Value, top: Path) -> Path | None:
+@_refused_when_it_fails
+def given_folder(value: Value, top: Path) -> Path | None:
     """Return the folder that a value names and that is there; None after a mistake."""
-    path = _there(value, top, Path.is_dir, "folder")
-    if path is not None:
-        for inner in path.rglob("*"):
-            if inner.is_symlink() and not _is_inside(inner, top):
-                value.refuse(f"{inner.relative_to(path)} in {value.content} leads out of {FOLDER}")
-                return None
-    return path
+    folder = _there(value, top, Path.is_dir, "folder")
+    if folder is None:
+        return None
+    for number, inner in enumerate(folder.rglob("*"), start=1):
+        if number > _MAX_SERVED_FILES:
+            value.refuse(f"{shown(value.content)} has more than {_MAX_SERVED_FILES:,} files")
+            return None
+        if inner.is_symlink() and not _is_inside(inner, top):
+            value.refuse(f"{shown(inner.relative_to(folder).as_posix())} leads out of {FOLDER}")
+            return None
+    return folder
 
 
+@_refused_when_it_fails
 def golden(value: Value, top: Path) -> Path | None:
-    """Return the file that a value names, which may be written yet; None after a mistake."""
+    """Return the file that a value names, which may not be written yet; None after a mistake."""
     path = _beside(value, top)
     if path is None:
         return None
     if path.name.endswith(SUFFIX):
-        value.refuse(f"{value.content} is a spec, and no golden")
+        value.refuse(f"{shown(value.content)} is a spec, and no golden")
     elif os.path.lexists(path) and not path.is_file():
-        value.refuse(f"{value.content} is not a file")
+        value.refuse(f"{shown(value.content)} is not a file")
     else:
         return path
     return None
 
 
-def check_name(value: Value, name: str) -> bool:
-    """Note a mistake where a path is none below the folder that a case has."""
-    problem = _problem(name)
-    if problem:
-        value.refuse(f"{name!r} {problem}: a path below the folder of the case is expected")
-    return not problem
+def case_path(value: Value, name: str) -> str | None:
+    """Return the plain form of a path below a case's folder; None after a mistake."""
+    if problem := _problem(name):
+        value.refuse(f"{shown(name)} {problem}: a path below the case's folder is expected")
+        return None
+    return str(PurePosixPath(name))
 
 
 def _there(value: Value, top: Path, is_there: Callable[[Path], bool], what: str) -> Path | None:
@@ -57,47 +87,49 @@ def _there(value: Value, top: Path, is_there: Callable[[Path], bool], what: str)
     if path is None or is_there(path):
         return path
     if os.path.lexists(path):
-        value.refuse(f"{value.content} is not a {what}")
+        value.refuse(f"{shown(value.content)} is not a {what}")
     else:
         hint = near(path.name, _names(path.parent))
-        value.refuse(f"there is no {what} {value.content} beside the spec{hint}")
+        value.refuse(f"there is no {what} {shown(value.content)} beside the spec{hint}")
     return None
 
 
-def _names(parent: Path) -> list[str]:
-    return [path.name for path in parent.iterdir()] if parent.is_dir() else []
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def _beside(value: Value, top: Path) -> Path | None:
     """Return the path beside the spec that a value names, if it is inside the folder of specs."""
-    name = value.content
-    problem = _problem(name)
-    path = value.document.file.parent / name if not problem else None
-    if path is not None and not _is_inside(path, top):
+    problem = _problem(value.content)
+    path: Path = value.document.file.parent / value.content
+    if not problem and not _is_inside(path, top):
         problem = f"leads out of {FOLDER}"
     if problem:
-        value.refuse(f"{name!r} {problem}: a path beside the spec is expected")
+        value.refuse(f"{shown(value.content)} {problem}: a path beside the spec is expected")
         return None
     return path
 
 
 def _problem(name: str) -> str:
     """Say why a text is no path below a folder; nothing if it is one."""
-    if "\0" in name or not name.isprintable():
-        return "has a character that no path has"
-    if "\\" in name:
-        return "has a \\, where / is between folders"
+    if not name.isprintable():
+        return "has a character that is none of a name"
     path = PurePosixPath(name)
-    if path.is_absolute() or name.startswith("~"):
-        return "begins at the root" if path.is_absolute() else "begins with ~"
+    if path.is_absolute():
+        return "begins at the root"
     if ".." in path.parts:
         return "has a .."
-    return "" if path.parts else "names no file"
+    if not path.parts:
+        return "names no file"
+    sizes = [len(part.encode()) for part in path.parts]
+    if max(sizes) > _MAX_NAME_BYTES or len(name.encode()) > _MAX_PATH_BYTES:
+        return "is too long"
+    return ""
 
 
 def _is_inside(path: Path, top: Path) -> bool:
     try:
         return path.resolve().is_relative_to(top.resolve())
-    except (OSError, RuntimeError, ValueError):
-        # Links in a circle lead nowhere, and a name may be too long.
+    except (OSError, RuntimeError):
+        # Links in a circle lead nowhere: RuntimeError in Python 3.11 and 3.12.
         return False

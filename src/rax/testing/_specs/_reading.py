@@ -2,7 +2,6 @@
 """From the file of a spec to what it says, or to all its mistakes."""
 
 import copy
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,67 +10,86 @@ from rax.errors import MalformedConfigError
 from rax.testing._model import Case, Place, Spec
 from rax.testing._specs import _form
 from rax.testing._specs._document import Document, Steps, Value
-from rax.testing._specs._expectations import Reader
-from rax.testing._specs._files import FOLDER
-from rax.testing._specs._given import Sections
+from rax.testing._specs._expectations import ExpectationReader
+from rax.testing._specs._files import FOLDER, SUFFIX
+from rax.testing._specs._given import given_of
 from rax.testing._specs._mistakes import Mistake, SpecError
+from rax.testing._specs._sections import DATABASES, Sections, names_said
 
 _MAX_SPEC_BYTES = 1_000_000
+_MAX_VALUES = 100_000
 
 
 def read(file: Path, root: Path) -> Spec:
-    """Return what a spec says, with what all its cases are given in each.
+    """Return what a spec says; each of its cases has all that it is given.
 
     :param file: the spec, below the folder tests/flows of root
-    :param root: of the repository
+    :param root: the folder of the repository
     :raises SpecError: with all its mistakes
     """
-    document = Document(file, root, _content(file, root))
+    root = root.absolute()
+    file = file.absolute()
+    name = str(file)
+    if file.is_relative_to(root):
+        name = file.relative_to(root).as_posix()
+    document = Document(file, name, _content(file, root, Place(name, 1)))
     spec = _spec(document, root / FOLDER) if document.is_whole else None
     if document.mistakes or spec is None:
-        mistakes = sorted(set(document.mistakes), key=lambda mistake: mistake.place)
+        mistakes = sorted(dict.fromkeys(document.mistakes), key=lambda mistake: mistake.place.line)
         raise SpecError(tuple(mistakes))
     return spec
 
 
-def _content(file: Path, root: Path) -> bytes:
-    place = Place(file.relative_to(root).as_posix(), 1)
-    try:
-        if file.stat().st_size > _MAX_SPEC_BYTES:
-            raise SpecError((Mistake(place, f"has more than {_MAX_SPEC_BYTES:,} bytes"),))
-        found = config_files.read(file, root / FOLDER)
-    except (OSError, MalformedConfigError) as error:
-        text = str(getattr(error, "strerror", None) or error)
-        raise SpecError((Mistake(place, text.removeprefix(f"{file}: ")),)) from None
-    if found is None:
-        raise SpecError((Mistake(place, "is not there"),))
-    return found.content
+def _content(file: Path, root: Path, place: Place) -> bytes:
+    problem, content = "is not there", None
+    if not file.is_relative_to(root / FOLDER) or ".." in file.parts:
+        problem = f"is not below {FOLDER}"
+    elif not file.name.endswith(SUFFIX):
+        problem = f"has to end in {SUFFIX}"
+    else:
+        try:
+            if file.stat().st_size > _MAX_SPEC_BYTES:
+                problem = f"has more than {_MAX_SPEC_BYTES:,} bytes"
+            elif found := config_files.read(file, root / FOLDER):
+                content = found.content
+        except OSError as error:
+            problem = str(error.strerror)
+        except MalformedConfigError as error:
+            problem = str(error).removeprefix(f"{file}: ")
+    if content is None:
+        raise SpecError((Mistake(place, problem),))
+    return content
 
 
 def _spec(document: Document, top: Path) -> Spec:
     """Return what has the form of a spec, and note in the document what has not."""
+    if not _check_texts(document):
+        return Spec(document.file, document.place(()), "", ())
     values = copy.deepcopy(document.values)
-    misfits = _form.misfits(values, set(_databases(document.values)))
+    cases = values.get("cases")
+    holders = [values, *(cases.values() if isinstance(cases, dict) else ())]
+    misfits = _form.misfits(values, names_said(holders, DATABASES))
     for misfit in misfits:
         document.refuse(misfit.steps, misfit.text)
     for misfit in misfits:
         if misfit.is_value:
             _remove(values, misfit.steps)
     whole = Value(document, (), values)
-    cases = [_case(name, value, whole.get("given"), top) for name, value in whole.items("cases")]
+    shared = whole.get("given")
     return Spec(
         path=document.file,
         place=document.place(()),
         workflow=values.get("workflow", ""),
-        cases=tuple(cases),
+        cases=tuple(_case(name, value, shared, top) for name, value in whole.items("cases")),
     )
 
 
 def _case(name: str, value: Value, shared: Value | None, top: Path) -> Case:
-    sections = Sections(shared, value.get("given"), top)
-    given = sections.given()
+    values = value.document.values
+    sections = Sections(shared, value.get("given"), (values, values["cases"][name]))
+    given = given_of(sections, top)
+    reader = ExpectationReader(top, sections.databases())
     expected = value.get("expect") or Value(value.document, value.steps, {})
-    reader = Reader(top, sections.databases())
     return Case(
         place=value.place,
         name=name,
@@ -81,17 +99,25 @@ def _case(name: str, value: Value, shared: Value | None, top: Path) -> Case:
     )
 
 
-def _databases(document: dict[str, Any]) -> Iterable[str]:
-    """Yield what looks like the name of a given database, whatever is wrong around it."""
-    cases = document.get("cases")
-    holders = [document, *(cases.values() if isinstance(cases, dict) else ())]
-    for holder in holders:
-        given = holder.get("given") if isinstance(holder, dict) else None
-        for section in ("postgres", "sqlite"):
-            names = given.get(section) if isinstance(given, dict) else None
-            for name in [names] if isinstance(names, str) else names or ():
-                if isinstance(name, str):
-                    yield name
+def _check_texts(document: Document) -> bool:
+    """Note texts that nothing could take, or that there are too many; say whether all is well."""
+    waiting: list[tuple[Steps, Any]] = [((), document.values)]
+    count, is_well = 0, True
+    while waiting:
+        steps, value = waiting.pop()
+        count += 1
+        if count > _MAX_VALUES:
+            document.refuse((), f"holds more than {_MAX_VALUES:,} keys and values")
+            return False
+        if isinstance(value, dict):
+            waiting += [((*steps, key), inner) for key, inner in value.items()]
+            waiting += [((*steps, key), key) for key in value]
+        elif isinstance(value, list):
+            waiting += [((*steps, index), inner) for index, inner in enumerate(value)]
+        elif isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            document.refuse(steps, "has NUL or half a character, which no text of a spec has")
+            is_well = False
+    return is_well
 
 
 def _remove(values: Any, steps: Steps) -> None:

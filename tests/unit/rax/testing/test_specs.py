@@ -1,7 +1,6 @@
 """Specs of workflows: what they say, once read."""
 
 import jsonschema
-import pytest
 
 from rax.testing import _specs
 from rax.testing._model import UNSET, Query, RunKind, TaskKey
@@ -43,24 +42,12 @@ cases:
 """
 
 
-@pytest.fixture
-def flows(tmp_path):
-    folder = tmp_path / "tests" / "flows"
-    folder.mkdir(parents=True)
-    for name in ("before.sql", "flights.csv.zip"):
-        (folder / name).write_text("")
-    return folder
-
-
-def read(flows, text):
-    file = flows / "ebi.flow.yaml"
-    file.write_text(text)
-    return _specs.read(file, flows.parents[1])
-
-
 def test_a_whole_spec(flows):
-    spec = read(flows, EBI)
-    assert (spec.path, str(spec.place)) == (flows / "ebi.flow.yaml", "tests/flows/ebi.flow.yaml:1")
+    spec = flows.read(EBI)
+    assert (spec.path, str(spec.place)) == (
+        flows.folder / "genes.flow.yaml",
+        "tests/flows/genes.flow.yaml:1",
+    )
     assert spec.workflow == "ebi_flights_daily"
     good, no_flights, down, missing = spec.cases
     assert [(case.name, case.place.line) for case in spec.cases] == [
@@ -69,8 +56,8 @@ def test_a_whole_spec(flows):
         ("the database is down", 26),
         ("rows go missing before the summary", 29),
     ]
-    assert good.given.postgres == {"EBI-ETL-DEV-01": (flows / "before.sql",)}
-    assert good.given.files == {"flights.csv.zip": flows / "flights.csv.zip"}
+    assert good.given.postgres == {"EBI-ETL-DEV-01": (flows.folder / "before.sql",)}
+    assert good.given.files == {"flights.csv.zip": flows.folder / "flights.csv.zip"}
     assert [*good.runs] == [RunKind.ONCE, RunKind.AGAIN, RunKind.LOST]
 
     expected = good.runs[RunKind.LOST]
@@ -83,7 +70,7 @@ def test_a_whole_spec(flows):
     assert tasks["target_answers"].returns is UNSET
     assert tasks["load_month[*]"].state == "success"
     query = Query("EBI-ETL-DEV-01", "SELECT * FROM flights WHERE month = 1")
-    assert tasks["load_month[0]"].tables[query].golden == flows / "january.csv"
+    assert tasks["load_month[0]"].tables[query].golden == flows.folder / "january.csv"
     assert tasks["load_month[0]"].tables[query].place.line == 18
     assert [content.golden.name for content in expected.tables.values()] == ["all.csv"]
 
