@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rax.checking import _dags
+from rax.checking._finding import Finding
 from rax.checking._project import Project
 
 HEAD = (
@@ -334,7 +335,8 @@ def sections(text):
             file, line, rule, problem, advice = TOLD.fullmatch(
                 said.replace("LATER", LATER)
             ).groups()
-            told[name] = (file or f"dags/{name}.py", int(line), rule, problem, advice or "", False)
+            where = file or f"dags/{name}.py"
+            told[name] = Finding(where, int(line), rule, problem, advice or "")
     return files, told
 
 

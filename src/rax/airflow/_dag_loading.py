@@ -21,8 +21,10 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.file import get_unique_dag_module_name
 
 from rax.airflow import _recording
-from rax.airflow._outcomes import is_summary
+from rax.airflow._outcomes import CHECK, SUMMARY, is_check, is_summary
+from rax.checking._dags._answers import STANDARD
 from rax.checking._dags._effects import Effects, own_file
+from rax.workflow._shape import standard_summary
 
 # More than any DAG file needs, and less than would bring the machine down.
 MAX_MEMORY_BYTES = 4 * 2**30
@@ -149,7 +151,20 @@ def _dag(dag: Any, line: int) -> dict[str, Any]:
         "cycle": cycle,
         "problem": problem,
         "summary": len(leaves) == 1 and is_summary(leaves[0]),
+        # One with a cycle has no order.
+        "tasks": [[str(task.task_id), _part(task)] for task in _ordered(dag, cycle)],
     }
+
+
+def _ordered(dag: Any, cycle: str) -> list[Any]:
+    return [] if cycle else list(dag.topological_sort())
+
+
+def _part(task: Any) -> str:
+    if is_summary(task):
+        is_standard = getattr(task, "python_callable", None) is standard_summary
+        return STANDARD if is_standard else SUMMARY
+    return CHECK if is_check(task) else ""
 
 
 def _error(problem: BaseException, root: str, seconds: float) -> dict[str, Any]:

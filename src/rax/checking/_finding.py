@@ -22,6 +22,10 @@ class Finding(NamedTuple):
     advice: str = ""
     # Whether it is worth a look, and no reason to refuse the commit.
     warning: bool = False
+    # More of it, in a few short lines.
+    details: tuple[str, ...] = ()
+    # Which of the things that the stage looked at it is about, where that is not its file.
+    item: str = ""
 
 
 class Outcome(NamedTuple):
@@ -36,6 +40,8 @@ class Outcome(NamedTuple):
     names: tuple[str, ...] = ()
     # A JUnit document that says the same in its own cases, as pytest writes one.
     junit: bytes = b""
+    # What a page for a pull request has as a table: the first row is its header.
+    table: tuple[tuple[str, ...], ...] = ()
 
 
 def count(number: int, noun: str) -> str:

@@ -74,7 +74,7 @@ def _suite(result: Result) -> Element:
 def _cases(result: Result) -> Iterator[Element]:
     findings: dict[str, list[Finding]] = {name: [] for name in result.outcome.names}
     for finding in result.outcome.findings:
-        findings.setdefault(finding.file, []).append(finding)
+        findings.setdefault(finding.item or finding.file, []).append(finding)
     if result.failed or result.outcome.skipped or not findings:
         yield _whole(result)
     for name, found in findings.items():
@@ -95,6 +95,7 @@ def _text(findings: list[Finding]) -> str:
         kind = "warning: " if finding.warning else ""
         where = place(finding) or _WHOLE
         lines.append(f"{where}: {printable(finding.rule)} {kind}{sentence(finding.problem)}\n")
+        lines += [f"    {sentence(line)}\n" for line in finding.details]
         lines += [f"→ {sentence(finding.advice)}\n"] if finding.advice else []
     return "".join(lines)
 

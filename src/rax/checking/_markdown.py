@@ -7,7 +7,7 @@ or for somebody's name.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +19,8 @@ from rax.checking._writing import write_report
 
 # Less than GitHub takes for a comment, which is 65,536.
 _MAX_CHARACTERS = 60_000
+# Of a table that a stage has; a repository with more workflows reads them elsewhere.
+_MAX_TABLE_ROWS = 100
 # Of these signs no renderer makes anything where the page has them.
 _PLAIN = " ,/-=?"
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:-]+(/[A-Za-z0-9._~/-]+)?")
@@ -44,6 +46,7 @@ def page(results: Sequence[Result], address: str, prefix: str) -> str:
     """
     lines = [f"**rax check: {verdict(results)[1]}**", "", "| | | |", "| --- | --- | --- |"]
     lines += [_row(result) for result in results]
+    lines += [line for result in results for line in _table(result.outcome.table)]
     left = _MAX_CHARACTERS - sum(len(line) + 1 for line in lines)
     findings = [one for result in results for one in result.outcome.findings]
     kept, more = shown(findings), left_out(findings)
@@ -99,6 +102,16 @@ def _row(result: Result) -> str:
     return f"| {mark} {result.stage.title} | {ended} | {escaped(sentence(about))} |"
 
 
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if len(rows) > _MAX_TABLE_ROWS + 1:
+        more = (f"… and {len(rows) - _MAX_TABLE_ROWS - 1:,} more", *[""] * (len(rows[0]) - 1))
+        rows = [*rows[: _MAX_TABLE_ROWS + 1], more]
+    for number, row in enumerate(rows):
+        yield from [""] if not number else []
+        yield f"| {' | '.join(escaped(sentence(cell)) for cell in row)} |"
+        yield from ["|" + " --- |" * len(row)] if not number else []
+
+
 def _item(finding: Finding, address: str) -> str:
     where = ""
     if finding.file:
@@ -111,6 +124,7 @@ def _item(finding: Finding, address: str) -> str:
     text = (
         f"- {where}{escaped(finding.rule)} {kind}<code>{escaped(sentence(finding.problem))}</code>"
     )
+    text += "".join(f"<br><code>{escaped(sentence(line))}</code>" for line in finding.details)
     if finding.advice:
         text += f"<br>→ <code>{escaped(sentence(finding.advice))}</code>"
     return text

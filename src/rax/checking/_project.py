@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rax._git import git
 from rax.checking._finding import Finding
 from rax.checking._reading import read_file
 from rax.checking._settings import Settings
 from rax.errors import CommandError
+
+if TYPE_CHECKING:
+    from rax.checking._dags._answers import Dag
 
 # What pytest takes for tests.
 TESTS = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test)\.py")
@@ -41,6 +45,9 @@ class Project:
         self.unittest = unittest
         # What the stages before the one that runs have found.
         self.found: list[Finding] = []
+        # The DAGs that the stage of the DAGs has loaded, each with its file: those that are asked
+        # for. None where it has not run.
+        self.dags: list[tuple[str, Dag]] | None = None
         self.settings = Settings.read(self.root)
         self._in_git = not gate and any(
             (folder / ".git").exists() for folder in (self.root, *self.root.parents)

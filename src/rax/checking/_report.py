@@ -44,6 +44,7 @@ class Terminal:
         rule = self._paint(YELLOW if finding.warning else RED, finding.rule)
         kind = "warning: " if finding.warning else ""
         yield f"{where} {rule} {kind}{sentence(finding.problem)}".lstrip()
+        yield from (f"    {sentence(line)}" for line in finding.details)
         if finding.advice:
             yield f"    → {sentence(finding.advice)}"
 

@@ -114,7 +114,7 @@ def wire(dag: Any) -> None:
         raise WorkflowError(f"{dag.dag_id} has the summaries {names}: a workflow has one")
     if not summaries:
         with dag:
-            summaries = [summary(_standard, task_id="summary")().operator]
+            summaries = [summary(standard_summary, task_id="summary")().operator]
     (last,) = summaries
     if last.get_closest_mapped_task_group() or last.is_mapped:
         raise WorkflowError(
@@ -140,6 +140,10 @@ def wire(dag: Any) -> None:
         observe(task)
 
 
+def standard_summary() -> None:
+    """Report what the tasks have done."""
+
+
 def _declare(decorated: Any) -> Any:
     declared = _declared.get()
     if declared is not None:
@@ -157,7 +161,3 @@ def _call_declared(dag: Any) -> None:
 
 def _above(task: Any) -> set[Any]:
     return set(task.get_flat_relatives(upstream=True))
-
-
-def _standard() -> None:
-    """Report what the tasks have done."""

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from rax.checking._dags._effects import KINDS
 
+# The summary that a workflow has where its author wrote none.
+STANDARD = "standard"
 # Longer names are no names.
 _MAX_CHARACTERS = 10_000
 
@@ -47,6 +49,14 @@ class Error(NamedTuple):
     frames: list[tuple[str, int]]
 
 
+class Task(NamedTuple):
+    """A task of a DAG."""
+
+    id: str
+    # Of a workflow: check, summary, STANDARD or nothing.
+    part: str = ""
+
+
 class Dag(NamedTuple):
     """A DAG that a file makes."""
 
@@ -58,6 +68,8 @@ class Dag(NamedTuple):
     problem: str
     # Whether it ends in a summary.
     summary: bool
+    # In their order; none where it has a cycle.
+    tasks: tuple[Task, ...] = ()
 
 
 class Loaded(NamedTuple):
@@ -144,6 +156,7 @@ def _dag(found: dict[str, Any]) -> Dag:
         _text(found.get("cycle")),
         _text(found.get("problem")),
         _flag(found.get("summary")),
+        tuple(Task(_text(name), _text(part)) for name, part in map(_pair, _list(found, "tasks"))),
     )
 
 

@@ -35,6 +35,7 @@ def check(project: Project, *, max_file_seconds: float = MAX_FILE_SECONDS) -> Ou
     """
     folder = project.settings.dags_folder
     if not any(looks_like_dags(_content(project, file)) for file in project.python_files):
+        project.dags = []
         return Outcome([], count(0, "DAG file"), "there is no DAG file yet")
     with AirflowProcess(project.root, folder, max_file_seconds) as airflow:
         found = Repository(project, folder, airflow)
@@ -80,6 +81,7 @@ class _Stage:
         for file in self._with_same_ids(wanted):
             self._load(file, is_asked=False)
         dags = {file: found.dags for file, found in self.loaded.items()}
+        self.project.dags = [(file, dag) for file in wanted for dag in dags.get(file, ())]
         self.findings += _findings.of_duplicates(dags)
         made = sum(len(dags[file]) for file in wanted if file in dags)
         looked_at = f"{count(len(wanted), 'DAG file')}, {count(made, 'DAG')}"

@@ -6,13 +6,23 @@ import signal
 import pytest
 
 from rax.checking._dags import _answers, _findings
-from rax.checking._dags._answers import Dag, Error, FormError, Loaded
+from rax.checking._dags._answers import Dag, Error, FormError, Loaded, Task
+from rax.checking._finding import Finding
 
 GOOD = {
     "seconds": 0.25,
     "effects": [["dags/a.py", 3, "network", "opens a connection to db:5432"]],
     "error": {"module": "builtins", "kind": "E", "text": "E: x", "frames": [["dags/a.py", 3]]},
-    "dags": [{"id": "a", "line": 7, "cycle": "", "problem": "", "summary": True}],
+    "dags": [
+        {
+            "id": "a",
+            "line": 7,
+            "cycle": "",
+            "problem": "",
+            "summary": True,
+            "tasks": [["load", ""], ["report", "summary"]],
+        }
+    ],
     "loaded": ["lib/a.py"],
 }
 DAG = GOOD["dags"][0]
@@ -20,7 +30,7 @@ DAG = GOOD["dags"][0]
 
 def test_an_answer_of_the_right_form():
     found = _answers.loaded(json.dumps(GOOD))
-    assert found.dags == [Dag("a", 7, "", "", True)]
+    assert found.dags == [Dag("a", 7, "", "", True, (Task("load"), Task("report", "summary")))]
     assert found.error == Error("builtins", "E", "E: x", [("dags/a.py", 3)])
     assert _answers.loaded(json.dumps(GOOD | {"error": None})).error is None
 
@@ -38,7 +48,9 @@ def test_an_answer_of_the_right_form():
             {"error": GOOD["error"] | {"frames": [[1, 2]]}},
             {"dags": [[]]}, {"dags": [DAG | {"id": 5}]}, {"dags": [DAG | {"line": True}]},
             {"dags": [DAG | {"id": "x" * 10_001}]}, {"dags": [DAG | {"line": -1}]},
-            {"dags": [DAG | {"summary": 1}]}, {"loaded": [None]},
+            {"dags": [DAG | {"summary": 1}]},
+            {"dags": [DAG | {"tasks": [["load"]]}]}, {"dags": [DAG | {"tasks": {}}]},
+            {"loaded": [None]},
         )
     )],
 )  # fmt: skip
@@ -83,7 +95,7 @@ def test_plain_dags_are_welcome_where_the_settings_say_so(repository):
 def test_a_file_that_takes_long(repository, gate):
     """On a node it is a warning: its speed is not the author's affair."""
     repository.write({"rax.toml": "[check]\nmax_parse_seconds = 0.5\n"})
-    assert _findings.of_time("dags/a.py", 0.74, repository.project(gate=gate)) == (
+    assert _findings.of_time("dags/a.py", 0.74, repository.project(gate=gate)) == Finding(
         "dags/a.py", 0, "parse-time",
         "loading this file takes 0.7 s of processor time, and may take 0.5",
         "import what only tasks need in the tasks; or raise max_parse_seconds in rax.toml", gate,
@@ -105,4 +117,4 @@ def test_the_same_id_in_one_file():
 )  # fmt: skip
 def test_how_a_file_ends_python(status, how):
     found = _findings.of_exit("a.py", _findings.Exit(status), 30)
-    assert found == ("a.py", 0, "import-exit", f"loading this file {how}", "", False)
+    assert found == Finding("a.py", 0, "import-exit", f"loading this file {how}")

@@ -4,6 +4,7 @@ import pytest
 
 from rax import cli
 from rax.checking import _files, _stages
+from rax.checking._finding import Finding
 
 SOURCE = """\
 from rax.credentials import get_credentials
@@ -29,7 +30,7 @@ def test_a_credential_that_this_node_lacks_is_a_warning(repository, node):
     outcome = _files.check(repository.project(gate=True))
     # Ruff would tell of the layout.
     assert outcome.findings == [
-        ("lib/a.py", 5, "credential", f"'OTHER-DB-02' is not in {node}",
+        Finding("lib/a.py", 5, "credential", f"'OTHER-DB-02' is not in {node}",
          "declare it in credentials_sources of the deployment, with this node among its hosts",
          True)
     ]  # fmt: skip

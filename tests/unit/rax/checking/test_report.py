@@ -58,6 +58,10 @@ def check(repository, monkeypatch, capsys):
       "Files  1 problem and 1 warning in 1 file, 0.0 s",
       "DAGs   no problem in 3 files, 0.0 s",
       "1 problem and 1 warning: not ready to be merged"]),
+    ([Outcome([WRONG._replace(details=("a  \x1b", "b" * 600))], "1 file")], 1,
+     ["dags/a.py:3: F401 `os` imported but unused", r"    a \x1b", f"    {'b' * 499}…",
+      "    → remove it", "Files  1 problem in 1 file, 0.0 s",
+      "1 problem: not ready to be merged"]),
     # What cannot be done keeps nothing after it from being done.
     ([CommandError("no ruff\n\x1b"), Outcome([WRONG], "1 file")], 3,
      [r"Files  could not be done: no ruff \x1b",
@@ -117,7 +121,7 @@ def test_for_programs(check, repository):
             {"name": "files", "looked_at": "1 file", "skipped": "", "failed": "", "seconds": 0.0,
              "findings": [{"file": "dags/a.py", "line": 3, "rule": "F401",
                            "problem": "`os` imported but unused", "advice": "remove it",
-                           "warning": False}]},
+                           "warning": False, "details": [], "item": ""}]},
             {"name": "dags", "looked_at": "", "skipped": "", "failed": "no", "seconds": 0.0,
              "findings": []},
         ],
@@ -192,6 +196,18 @@ def test_junit_has_a_case_for_each_file(check, tmp_path):
     ]  # fmt: skip
 
 
+def test_junit_has_a_case_for_what_a_finding_is_about(check, tmp_path):
+    findings = [WRONG._replace(item="a case", details=("one", "two")), WRONG]
+    outcome = Outcome(findings, "1 case", names=("a case", "another"))
+    check(outcome, words=["--junit", str(tmp_path / "x")])
+    text = "dags/a.py:3: F401 `os` imported but unused\n"
+    assert junit(tmp_path / "x") == [
+        ("a case", [("failure", f"{text}    one\n    two\n→ remove it\n")]),
+        ("another", []),
+        ("dags/a.py", [("failure", f"{text}→ remove it\n")]),
+    ]
+
+
 @pytest.mark.parametrize(("end", "inside"), [
     (Outcome([], "0 files"), []),
     (Outcome([], "", "no tests"), [("skipped", None)]),
@@ -244,7 +260,7 @@ def test_a_page_for_a_pull_request(check, tmp_path, monkeypatch):
     words = ["--markdown", str(tmp_path / "summary.md")]
     check(
         Outcome([WRONG, ODD], "1 file"),
-        Outcome([], "", "no *tests*"),
+        Outcome([], "", "no *tests*", table=(("workflow", "cases"), ("a|b", "2"))),
         CommandError("no"),
         words=words,
     )
@@ -254,6 +270,7 @@ def test_a_page_for_a_pull_request(check, tmp_path, monkeypatch):
         "| ❌ Files | 1 problem and 1 warning | 1 file |\n"
         "| ✅ DAGs | skipped | no &#42;tests&#42; |\n"
         "| ❌ Tests | could not be done | no |\n\n"
+        "| workflow | cases |\n| --- | --- |\n| a&#124;b | 2 |\n\n"
         "- odd warning: <code>the repository is &#92;x1b&#91;31modd</code>\n"
         "- [<code>dags/a&#46;py&#58;3</code>](dags/a.py#L3) F401 "
         "<code>&#96;os&#96; imported but unused</code><br>→ <code>remove it</code>\n"
@@ -303,6 +320,12 @@ def test_links_of_a_folder_of_a_repository(repository):
     result = _stages.Result(_stages.STAGES[0], Outcome([WRONG], ""), 0.0)
     page = _markdown.page([result], "https://x.org/", prefix)
     assert "](https://x.org/my%20dags/dags/a.py#L3) " in page
+
+
+def test_the_rows_of_a_table_are_bounded():
+    outcome = Outcome([], "", table=(("workflow",), *((f"w{number}",) for number in range(150))))
+    page = _markdown.page([_stages.Result(_stages.STAGES[0], outcome, 0.0)], "", "")
+    assert page.endswith("| w99 |\n| &#8230; and 50 more |\n")
 
 
 def test_a_page_is_not_too_long():

@@ -82,7 +82,7 @@ def test_settings_that_are_wrong(repository, settings, line):
 def test_what_is_said(repository):
     repository.write({"a b.py": "import os\nx = 1 \n", "dags/c.py": "x=1\n",
                       "dags/ruff.toml": "lint.select = ['XYZ']"})  # fmt: skip
-    said = [one[3:] for one in sorted(_files.check(repository.project()).findings)]
+    said = [one[3:6] for one in sorted(_files.check(repository.project()).findings)]
     assert said == [
         ("`os` imported but unused", "Remove unused import: `os`", False),
         ("Trailing whitespace", "ruff format 'a b.py'", False),

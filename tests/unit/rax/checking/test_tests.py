@@ -3,6 +3,7 @@
 import pytest
 
 from rax.checking import _tests
+from rax.checking._finding import Finding
 from rax.checking._tests import _results, _run
 from rax.checking._tests._results import FormError, Result
 from rax.errors import CommandError
@@ -63,11 +64,10 @@ def outcome(repository, monkeypatch):
 def test_what_fails_is_at_its_line(outcome):
     found = outcome({"tests/test_bad.py": BAD, "tests/test_broken.py": "import nosuch\n"})
     assert sorted(found.findings) == [
-        ("lib/numbers.py", 5, "test", "test_raises failed: ValueError: no", "", False),
-        ("tests/test_bad.py", 8, "test", "test_fails failed: AssertionError: 5 != 6", "", False),
-        ("tests/test_broken.py", 1, "test",
-         "tests.test_broken could not be run: ModuleNotFoundError: No module named 'nosuch'", "",
-         False),
+        Finding("lib/numbers.py", 5, "test", "test_raises failed: ValueError: no"),
+        Finding("tests/test_bad.py", 8, "test", "test_fails failed: AssertionError: 5 != 6"),
+        Finding("tests/test_broken.py", 1, "test", "tests.test_broken could not be run: "
+                "ModuleNotFoundError: No module named 'nosuch'"),
     ]  # fmt: skip
     assert found.looked_at == "5 tests"
     assert b"<testcase" in found.junit
