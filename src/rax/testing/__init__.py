@@ -74,12 +74,13 @@ def prepare(root: Path) -> None:
     sys.dont_write_bytecode = True
 
 
-def load_dags() -> dict[str, Any]:
-    """Return the DAGs of the repository that this process is in, by their ids; loaded once.
+def load_dags(root: Path | None = None) -> dict[str, Any]:
+    """Return the DAGs of a repository by their ids; loaded once.
 
+    :param root: of the repository; by default the one that this process is in
     :raises WorkflowError: this is no repository, or a file of it cannot be loaded: with its errors
     """
-    root = repository_above(Path.cwd())
+    root = root or repository_above(Path.cwd())
     if root is None:
         raise WorkflowError(f"{Path.cwd()} is in no DAG repository")
     return _loaded(root)

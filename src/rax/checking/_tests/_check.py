@@ -12,6 +12,7 @@ from rax.checking._project import TESTS, Project
 from rax.checking._tests import _results, _unittest
 from rax.checking._tests._run import run
 from rax.errors import CommandError
+from rax.testing._specs._files import SUFFIX
 
 # What pytest's exit codes mean: all passed, some failed, and there was none.
 _PASSED, _FAILED, _NONE = 0, 1, 5
@@ -53,8 +54,10 @@ def check(project: Project) -> Outcome:
 
 
 def _run_pytest(root: Path, report: Path, output: Path) -> tuple[int, str]:
-    # Nothing is written into the repository: no cache, no __pycache__.
+    # Nothing is written into the repository: no cache, no __pycache__. Specs of workflows have a
+    # stage of their own.
     words = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "rax.testing.plugin",
+             f"--ignore-glob=*{SUFFIX}",
              f"--rootdir={root}", f"--junit-xml={report}", "-o", "junit_family=xunit1",
              "--color=no", "--quiet", "--continue-on-collection-errors"]  # fmt: skip
     if not any((root / name).is_file() for name in _SETTINGS):

@@ -7,9 +7,9 @@ from pathlib import Path
 from rax.testing._specs._files import FOLDER, SUFFIX
 from rax.testing._specs._form import schema
 from rax.testing._specs._mistakes import Mistake, SpecError
-from rax.testing._specs._reading import read
+from rax.testing._specs._reading import made, read
 
-__all__ = ["FOLDER", "SUFFIX", "Mistake", "SpecError", "find", "read", "schema"]
+__all__ = ["FOLDER", "SUFFIX", "Mistake", "SpecError", "find", "made", "read", "schema"]
 
 
 def find(root: Path) -> list[Path]:

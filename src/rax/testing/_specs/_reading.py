@@ -2,8 +2,11 @@
 """From the file of a spec to what it says, or to all its mistakes."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from rax.config import _files as config_files
 from rax.errors import MalformedConfigError
@@ -32,8 +35,26 @@ def read(file: Path, root: Path) -> Spec:
     name = str(file)
     if file.is_relative_to(root):
         name = file.relative_to(root).as_posix()
-    document = Document(file, name, _content(file, root, Place(name, 1)))
-    spec = _spec(document, root / FOLDER) if document.is_whole else None
+    return _read(Document(file, name, _content(file, root, Place(name, 1))), root / FOLDER)
+
+
+def made(values: Mapping[str, Any], file: Path) -> Spec:
+    """Return what a spec says that code has made; its files are beside that of the code.
+
+    :param values: what the file of a spec would hold
+    :param file: of the code
+    :raises SpecError: with all its mistakes, whose lines are none of the file's
+    """
+    try:
+        content = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
+    except yaml.YAMLError:
+        text = "has a value that is no text, number, truth, list or mapping"
+        raise SpecError((Mistake(Place(file.name, 1), text),)) from None
+    return _read(Document(file.absolute(), file.name, content), file.absolute().parent)
+
+
+def _read(document: Document, top: Path) -> Spec:
+    spec = _spec(document, top) if document.is_whole else None
     if document.mistakes or spec is None:
         mistakes = sorted(dict.fromkeys(document.mistakes), key=lambda mistake: mistake.place.line)
         raise SpecError(tuple(mistakes))
