@@ -3,7 +3,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -12,14 +11,12 @@ from typing import Any
 
 from rax import _laptop
 from rax._git import git
-from rax.credentials import _files, _freshness
+from rax.credentials import _files, _freshness, _writing
 from rax.errors import CommandError, CredentialNotFoundError, InsecureCredentialError, RaxError
 
 _FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
 _OTHERS_WRITE = 0o022
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalCredentials:
@@ -64,8 +61,7 @@ class LocalCredentials:
     def write(self, name: str, changes: Mapping[str, Any]) -> list[str]:
         """Change these fields of a credential, or make it; return what else was done for it.
 
-        Metadata is changed key by key, and a key that is None goes. No credential has changed where
-        this raises.
+        No credential has changed where this raises.
 
         :raises RaxError: it would be none that ``get_credentials`` reads, git would take its file,
             or others could put one into the folder
@@ -78,8 +74,8 @@ class LocalCredentials:
             notes += self._close_to_others(descriptor)
             # Who changes another field of it meanwhile waits.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            content = _encode(name, _merged(self.read(name), changes))
-            _replace(descriptor, name, content)
+            content = _writing.encode(name, _writing.merged(self.read(name), changes))
+            _writing.replace(descriptor, name, content)
         finally:
             os.close(descriptor)
         return notes
@@ -145,51 +141,3 @@ class LocalCredentials:
         if done.returncode not in (0, 1):
             raise CommandError(f"git cannot say what it takes: {os.fsdecode(done.stderr).strip()}")
         return done.returncode
-
-
-def _merged(old: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    empty: dict[str, Any] = {
-        "user": "",
-        "pass": "",
-        "host": "",
-        "url": "",
-        "description": "",
-        "metadata": {},
-    }
-    # Nobody's vault protects more of it than what is secret by its key.
-    start: dict[str, Any] = {**empty, _files.PROTECTED: []} if old is None else {**old}
-    metadata = {**start["metadata"], **changes.get("metadata", {})}
-    merged = {**start, **changes}
-    merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
-    return merged
-
-
-def _encode(name: str, fields: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a file that the reader takes."""
-    content = f"{json.dumps(fields, indent=2)}\n".encode()
-    values, problem = _files.parse(content)
-    if values is None:
-        raise CommandError(f"the credential {name} cannot be: {problem}")
-    return content
-
-
-def _replace(folder: int, name: str, content: bytes) -> None:
-    """Put a new file in the place of the one of that name, or leave all as it was."""
-    file, new = f"{name}{_files.SUFFIX}", f".{name}.new"
-    with contextlib.suppress(FileNotFoundError):
-        # Of one that was killed: the folder is locked, so nobody else writes it.
-        os.unlink(new, dir_fd=folder)
-    try:
-        descriptor = os.open(new, _CREATE, _FILE_MODE, dir_fd=folder)
-        with open(descriptor, "wb") as output:  # noqa: PTH123 - of a descriptor
-            # Whatever the umask leaves of it.
-            os.fchmod(descriptor, _FILE_MODE)
-            output.write(content)
-            output.flush()
-            os.fsync(descriptor)
-        os.replace(new, file, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new, dir_fd=folder)
-        raise
-    os.fsync(folder)

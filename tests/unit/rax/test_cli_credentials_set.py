@@ -18,8 +18,7 @@ from pathlib import Path
 import pytest
 
 from rax import _laptop, cli
-from rax.cli import _local_credentials
-from rax.credentials import get_credentials
+from rax.credentials import _writing, get_credentials
 
 NAME = "GENES-WEB-01"
 SECRET = "s3cr3t-canary"
@@ -384,7 +383,7 @@ def test_a_full_disk_leaves_what_there_was(made, rax, monkeypatch, call):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if call == "write":
-        monkeypatch.setattr(_local_credentials, "open", lambda *_, **__: fail(), raising=False)
+        monkeypatch.setattr(_writing, "open", lambda *_, **__: fail(), raising=False)
     else:
         monkeypatch.setattr(os, call, fail)
     code, out, err = rax(NAME, "--host", "h")
