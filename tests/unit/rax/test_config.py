@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rax import _file_identity
-from rax.cli.config import config_dumper
 from rax.config import (
     Config,
     _files,
@@ -25,6 +24,7 @@ from rax.config import (
     get_config,
     list_configs,
 )
+from rax.config._dumper import config_dumper
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
 DAILY = """\
