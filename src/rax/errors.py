@@ -70,3 +70,7 @@ class RunFailedError(RaxError):
 
 class CommandError(RaxError):
     """A command of ``rax`` cannot do what it was asked."""
+
+
+class ServiceError(RaxError):
+    """What a case of a flow is given could not be started, filled or changed."""

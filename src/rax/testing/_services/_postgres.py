@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The databases of PostgreSQL that a case is given, each behind a credential of its own."""
+
+import io
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rax._printable import one_line
+from rax.errors import ServiceError
+from rax.testing._outputs import Captured
+from rax.testing._services import _credentials, _tables
+from rax.testing._services._children import plain_environment
+from rax.testing._services._plan import Database
+from rax.testing._services._server import Server
+from rax.testing._services._template import ADMIN, ADMIN_DATABASE
+
+_MAX_FILL_SECONDS = 300
+_MAX_CONNECT_SECONDS = 10
+# A transaction that the workflow has left open holds its locks.
+_MAX_LOCK_SECONDS = 5
+_MAX_REASON_CHARACTERS = 500
+_WITH_STRATEGIES = 15_00_00
+_ROLE_EXISTS = "42710"
+_DATABASE_EXISTS = "42P04"
+# What COPY writes must not depend on what the workflow has set for its role.
+_READER = (
+    "-c default_transaction_read_only=on -c timezone=UTC -c datestyle=ISO,MDY"
+    " -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
+    f" -c statement_timeout={_tables.MAX_QUERY_SECONDS}s -c lock_timeout={_MAX_LOCK_SECONDS}s"
+)
+_WRITER = (
+    f"-c timezone=UTC -c lock_timeout={_MAX_LOCK_SECONDS}s"
+    f" -c statement_timeout={_MAX_FILL_SECONDS}s"
+)
+
+
+class Postgres:
+    """The databases by the names of their credentials; two that name the same one share it.
+
+    Each role owns what it fills. It is no superuser, as in production; a file of SQL that needs
+    one, for an extension, says ``RESET SESSION AUTHORIZATION``.
+
+    :param root: the repository, below which messages name files
+    """
+
+    def __init__(
+        self, server: Server, databases: Mapping[str, Database], binaries: Path, root: Path
+    ) -> None:
+        self._server = server
+        self._databases = databases
+        self._psql = binaries / "psql"
+        self._root = root
+
+    def start(self) -> None:
+        """Start the server anew, with the databases as they are given.
+
+        :raises ServiceError: it does not start, or a file of SQL fails: with file and line
+        """
+        self._server.start()
+        with self._connection(ADMIN, ADMIN_DATABASE, "") as connection:
+            connection.autocommit = True
+            for name, database in self._databases.items():
+                self._make(connection, name, database)
+        for database in self._databases.values():
+            for file in database.files:
+                self._fill(database, file)
+
+    def stop(self) -> None:
+        """End the server, with all that is in it."""
+        self._server.stop()
+
+    def close(self) -> None:
+        """Hold nothing: a server that is stopped has no port."""
+
+    def credentials(self) -> dict[str, dict[str, Any]]:
+        """Return the fields of each credential."""
+        return {
+            name: _credentials.postgres_fields(*database[:3], self._server.port)
+            for name, database in self._databases.items()
+        }
+
+    def table(self, name: str, sql: str) -> Captured:
+        """Return what a query gives, in a transaction that changes nothing."""
+        database = self._databases[name]
+        output = _Bounded()
+        try:
+            with (
+                self._connection(database.user, database.name, _READER) as connection,
+                connection.cursor() as cursor,
+            ):
+                # The query may end in a comment.
+                cursor.copy_expert(
+                    f"COPY (\n{_tables.query_of(sql)}\n) TO STDOUT (FORMAT csv, HEADER)", output
+                )
+        except ServiceError as error:
+            return Captured(error=str(error))
+        return Captured(_tables.sort_rows(output.getvalue()))
+
+    def execute(self, name: str, sql: str) -> None:
+        """Run statements in a transaction of their own, and commit it."""
+        database = self._databases[name]
+        with (
+            self._connection(database.user, database.name, _WRITER) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+
+    def kept(self) -> Iterator[str]:
+        """Yield the lines by which a person asks each database."""
+        for database in self._databases.values():
+            yield (
+                f"{self._psql} 'host={self._server.folder} port={self._server.port}"
+                f" user={database.user} dbname={database.name}'"
+            )
+
+    @contextmanager
+    def _connection(self, user: str, database: str, options: str) -> Iterator[Any]:
+        """Connect over the socket, which asks for no password; what fails is a ServiceError."""
+        try:
+            import psycopg2
+        except ImportError:
+            raise ServiceError(
+                "a case is given a database of PostgreSQL, and psycopg2 is not installed: add"
+                " apache-airflow-providers-postgres to packages/requirements.in of the deployment"
+            ) from None
+        try:
+            with closing(
+                psycopg2.connect(
+                    host=str(self._server.folder),
+                    port=self._server.port,
+                    user=user,
+                    dbname=database,
+                    sslmode="disable",
+                    client_encoding="UTF8",
+                    options=options,
+                    connect_timeout=_MAX_CONNECT_SECONDS,
+                )
+            ) as connection:
+                yield connection
+        except psycopg2.Error as error:
+            reason = error.diag.message_primary or str(error)
+            hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+            raise ServiceError(one_line(f"{reason}{hint}", _MAX_REASON_CHARACTERS)) from None
+
+    def _make(self, connection: Any, name: str, database: Database) -> None:
+        """Make the role and the database of a credential, where another has not made them."""
+        from psycopg2 import Error, extensions, sql
+
+        role, own = sql.Identifier(database.user), sql.Identifier(database.name)
+        # Copying files is the cheaper way, where there are two.
+        has_strategies = connection.server_version >= _WITH_STRATEGIES
+        how = sql.SQL("STRATEGY file_copy" if has_strategies else "")
+        verifier = extensions.encrypt_password(
+            database.password, database.user, connection, "scram-sha-256"
+        )
+        for statement, exists in (
+            (
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(verifier)),
+                _ROLE_EXISTS,
+            ),
+            (
+                sql.SQL("CREATE DATABASE {} OWNER {} {}").format(own, role, how),
+                _DATABASE_EXISTS,
+            ),
+        ):
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+            except Error as error:
+                if error.pgcode != exists:
+                    reason = one_line(error.diag.message_primary or "", _MAX_REASON_CHARACTERS)
+                    raise ServiceError(f"{name}: PostgreSQL refuses its {reason}") from None
+
+    def _fill(self, database: Database, file: Path) -> None:
+        role = '"' + database.user.replace('"', '""') + '"'
+        command = [
+            *(self._psql, "--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1"),
+            *("--host", self._server.folder, "--port", self._server.port, "--username", ADMIN),
+            *("--dbname", database.name, "--output", "/dev/null"),
+            *("--command", f"SET SESSION AUTHORIZATION {role}", "--file", file),
+        ]
+        try:
+            done = subprocess.run(  # noqa: S603 - psql, with a file of the repository
+                [*map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Where \copy and \i begin.
+                cwd=file.parent,
+                env={**plain_environment(), "PGOPTIONS": "-c client_min_messages=error"},
+                timeout=_MAX_FILL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceError(
+                f"{self._shown(file)} takes more than {_MAX_FILL_SECONDS} s"
+            ) from None
+        except OSError as error:
+            raise ServiceError(f"{self._shown(file)}: psql: {error.strerror}") from None
+        if done.returncode:
+            raise ServiceError(self._reason(file, done.stderr.decode(errors="replace")))
+
+    def _reason(self, file: Path, answer: str) -> str:
+        """Return where psql has stopped, and why: ``tests/flows/before.sql:3: ERROR: …``."""
+        lines = answer.splitlines()
+        line = next((line for line in lines if "ERROR:" in line), "")
+        # Of data in the file, the line above is where they end.
+        copied = (line for line in lines if line.startswith("CONTEXT:  COPY"))
+        text = " ".join([line or answer, *copied]).removeprefix("psql:")
+        if not text.startswith(f"{file}:"):
+            text = f"{file}: {text}"
+        return one_line(text.replace(str(file), self._shown(file), 1), _MAX_REASON_CHARACTERS)
+
+    def _shown(self, file: Path) -> str:
+        return str(file.relative_to(self._root) if file.is_relative_to(self._root) else file)
+
+
+class _Bounded(io.BytesIO):
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > _tables.MAX_TABLE_BYTES:
+            raise ServiceError(_tables.TOO_LARGE)
+        return super().write(data)
