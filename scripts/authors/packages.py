@@ -34,6 +34,11 @@ NOT_FOR_US = frozenset(
 ADVICE = (
     (r"No space left|Disk quota", "make room on the disk"),
     (
+        r"no trusted hash was provided",
+        "what builds a package of the deployment's lock has no hash: have it added to"
+        " requirements/build.in there",
+    ),
+    (
         r"must have a hash|Hashes are required",
         "the deployment's lock lacks a hash: have scripts/lock make it there",
     ),
@@ -116,7 +121,8 @@ def make(environment: Path, version: str, facts: Mapping[str, str] | None = None
         tell("install the packages, which takes minutes where the cache of uv lacks them")
         _run(
             *install, "--require-hashes", *(f"--requirement={lock}" for lock in locks),
-            f"--build-constraint={ROOT}/requirements/build.txt",
+            f"--build-constraints={ROOT}/requirements/build.txt", "--require-build-hashes",
+            "--preview-features=build-dependency-hashes",
         )  # fmt: skip
         if facts is not None:
             _run(*install, "--no-deps", "--offline", ROOT)

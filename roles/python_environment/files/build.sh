@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds a Python environment: build.sh BUILD PYTHON ENVIRONMENT PROOF PACKAGE WHEELS
-# BUILD has the locks of uv and of the environment, prove.py, and PACKAGE and WHEELS, if these are not empty: a package
+# BUILD has the locks of uv, of the environment and of what builds packages, prove.py, and PACKAGE and WHEELS, if these are not empty: a package
 # to install from source, and an archive of files to take in place of an index.
 set -eu
 build=$1 python=$2 environment=$3 proof=$4 package=$5 wheels=$6
@@ -21,7 +21,9 @@ echo "uv, which installs the rest" >&2
 echo "the packages of the lock" >&2
 "$python" -m venv --clear --without-pip "$environment"
 uv_pip() { command=$1; shift; "$build/uv/bin/uv" pip "$command" --python="$environment/bin/python" "$@"; }
-uv_pip install --quiet --link-mode=copy "$@" --require-hashes --requirement="$build/requirements.txt"
+# What comes as source runs what builds it, which has a hash, too, or is not taken.
+uv_pip install --quiet --link-mode=copy "$@" --require-hashes --requirement="$build/requirements.txt" \
+  --build-constraints="$build/build.txt" --require-build-hashes --preview-features=build-dependency-hashes
 [ -z "$package" ] || uv_pip install --quiet --link-mode=copy --no-deps --offline "$build/$package"
 
 echo "the bytecode" >&2

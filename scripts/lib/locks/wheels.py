@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-import tarfile
 import tempfile
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ NODE_LOCKS = {
         f"packages/requirements-py{python.replace('.', '')}.txt",
         "requirements/refresh.txt",
         "requirements/uv.txt",
+        "requirements/build.txt",
     )
     for python in PYTHONS
 }
@@ -39,24 +38,22 @@ def fill(
 ) -> Path:
     """Bring what locks (path → text) pin for a Python into a folder, and return that folder.
 
-    Files that are there are not brought again. What is no wheel is built on the node: what
-    that needs comes along, and has no hash in a lock, as with an index. Raises LockError.
+    Files that are there are not brought again. Raises LockError.
     """
     if machine not in MACHINES:
         raise LockError(f"--machine {machine}: it is one of {', '.join(MACHINES)}")
     target = folder / f"py{python.replace('.', '')}"
     target.mkdir(parents=True, exist_ok=True)
     download = download or pip_download
-    common = ["--no-deps", f"--dest={target}", *platform_arguments(python, machine)]
+    common = [
+        "--no-deps", "--require-hashes", f"--dest={target}", *platform_arguments(python, machine)
+    ]  # fmt: skip
     for path, text in locks.items():
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
             lock.write(without_markers(pins_of(text), python, machine))
             lock.flush()
             print(f"{path} for Python {python}", file=sys.stderr)
-            download([*common, "--require-hashes", f"--requirement={lock.name}"])
-    for source in sorted(target.glob("*.tar.gz")):
-        if needs := build_requires(source):
-            download([f"--dest={target}", "--only-binary=:all:", *common[2:], *needs])
+            download([*common, f"--requirement={lock.name}"])
     return target
 
 
@@ -89,19 +86,6 @@ def platform_arguments(python: str, machine: str) -> list[str]:
         "--implementation=cp",
         *(f"--platform={kind}_{machine}" for kind in kinds),
     ]
-
-
-def build_requires(source: Path) -> list[str]:
-    """Return what an archive of sources says that its build needs."""
-    needs = ["setuptools", "wheel"]
-    with tarfile.open(source) as archive:
-        for member in archive:
-            if member.name.partition("/")[2] == "pyproject.toml" and (
-                file := archive.extractfile(member)
-            ):
-                system = tomllib.loads(file.read().decode()).get("build-system", {})
-                needs = [str(one) for one in system.get("requires", needs)]
-    return needs
 
 
 def pip_download(arguments: list[str]) -> None:

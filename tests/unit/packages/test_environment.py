@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.packages.wheel_testing import make_python, make_wheel
+from tests.unit.packages.wheel_testing import BACKEND, make_python, make_source, make_wheel
 
 ROOT = Path(__file__).parents[3]
 FILES = ROOT / "roles/python_environment/files"
@@ -104,11 +104,12 @@ def test_the_environment_before_is_put_into_use_again_without_a_build(tmp_path):
     assert not [*(tmp_path / "opt/build").glob("wheels*")]
 
 
-def build(tmp_path, lock, wheels, package=""):
+def build(tmp_path, lock, wheels, package="", build_lock=""):
     """Run build.sh on a lock and a folder of wheels; return its exit code and what it says."""
     folder = tmp_path / "build"
     folder.mkdir()
     (folder / "requirements.txt").write_text(lock)
+    (folder / "build.txt").write_text(build_lock)
     (folder / "prove.py").write_bytes((FILES / "prove.py").read_bytes())
     subprocess.run(["tar", "-C", wheels, "-cf", folder / "wheels.tar", "."], check=True)
     done = subprocess.run(
@@ -162,3 +163,25 @@ def test_a_wheel_that_is_not_that_of_the_lock_is_not_installed(tmp_path, wheels)
     assert code != 0
     assert "hash" in said.lower()
     assert "the proof" not in said
+
+
+def test_what_builds_a_package_is_that_of_the_lock(tmp_path, wheels):
+    lock = make_source(wheels)
+    build_lock = make_wheel(wheels, "builder", "1.0", BACKEND)
+    assert build(tmp_path, lock, wheels, build_lock=build_lock)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("build_lock", "reason"),
+    [
+        ("", "no trusted hash was provided for: `builder`"),
+        (f"builder==1.0 --hash=sha256:{'0' * 64}\n", "Hash mismatch for `builder==1.0`"),
+    ],
+)
+def test_what_builds_a_package_and_has_no_hash_is_not_run(tmp_path, wheels, build_lock, reason):
+    lock = make_source(wheels)
+    make_wheel(wheels, "builder", "1.0", {"builder.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
+    code, said = build(tmp_path, lock, wheels, build_lock=build_lock)
+    assert code != 0
+    assert reason in " ".join(said.split())
+    assert not (tmp_path / "ran").exists()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wheels of one file each, and locks of them."""
+"""Wheels of few files, a package that comes as source, and locks of them."""
 
 import hashlib
+import io
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -23,6 +25,40 @@ def make_wheel(folder, name, version, files, requires=()):
             archive.writestr(zipfile.ZipInfo(path), content)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return f"{name}=={version} \\\n    --hash=sha256:{digest}\n    # via -r packages.in\n"
+
+
+# Builds `good`, and is all that its build needs.
+BACKEND = {
+    "builder.py": """
+import zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    with zipfile.ZipFile(f"{folder}/good-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("good.py", "")
+        information = "Metadata-Version: 2.1\\nName: good\\nVersion: 1.0\\n"
+        wheel.writestr("good-1.0.dist-info/METADATA", information)
+        kind = "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("good-1.0.dist-info/WHEEL", kind)
+        wheel.writestr("good-1.0.dist-info/RECORD", "")
+    return "good-1.0-py3-none-any.whl"
+"""
+}
+
+
+def make_source(folder):
+    """Write `good` as source, which `builder` builds; return its entry in a lock."""
+    texts = {
+        "pyproject.toml": '[build-system]\nrequires = ["builder"]\nbuild-backend = "builder"\n',
+        "PKG-INFO": "Metadata-Version: 2.1\nName: good\nVersion: 1.0\n",
+    }
+    path = Path(folder, "good-1.0.tar.gz")
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in texts.items():
+            member = tarfile.TarInfo(f"good-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"good==1.0 --hash=sha256:{digest}\n    # via -r packages.in\n"
 
 
 def make_python(folder):
