@@ -273,7 +273,11 @@ def spec(where, lines):
     return TOPS[where] + textwrap.indent(lines, INDENTS[where]) + "\n"
 
 
-@pytest.mark.parametrize(("where", "wrong", "right", "told"), [(*row[:3], row[3:]) for row in ROWS])
+@pytest.mark.parametrize(
+    ("where", "wrong", "right", "told"),
+    [(*row[:3], row[3:]) for row in ROWS],
+    ids=[row[1][:40] for row in ROWS],
+)
 def test_a_mistake_is_told_with_its_line_and_what_is_nearly_one_is_read(
     flows, where, wrong, right, told
 ):

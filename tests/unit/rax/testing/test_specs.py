@@ -1,9 +1,14 @@
 """Specs of workflows: what they say, once read."""
 
-import jsonschema
+import datetime
+import textwrap
+
+import pytest
 
 from rax.testing import _specs
-from rax.testing._model import UNSET, Query, RunKind, TaskKey
+from rax.testing._model import UNSET, Answer, Given, Query, RunKind, TaskKey
+
+ONCE, AGAIN, LOST = RunKind
 
 EBI = """\
 workflow: ebi_flights_daily
@@ -87,5 +92,256 @@ def test_a_whole_spec(flows):
     assert missing.runs[RunKind.ONCE].alerts[0].action == "trigger"
 
 
-def test_the_schema_is_one():
-    jsonschema.Draft202012Validator.check_schema(_specs.schema())
+def case(flows, expect="{}", given="{}", shared="{}", rest=""):
+    """Return the one case of a spec, of which parts are given."""
+    text = "workflow: genes\ngiven:\n{}\ncases:\n  good:\n{}    given:\n{}\n    expect:\n{}\n"
+    parts = (shared, 2), (rest, 4), (given, 6), (expect, 6)
+    indented = [textwrap.indent(part, " " * columns) for part, columns in parts]
+    return flows.read(text.format(*indented)).cases[0]
+
+
+def test_of_what_all_are_given_a_case_replaces_what_it_names(flows):
+    given = case(
+        flows,
+        shared="""\
+postgres: {A: before.sql, B: null}
+files: [before.sql, flights.csv.zip]
+config: {a.b: {list: [1, 2], inner: {x: 1, y: 2}}, c: {x: 1}}
+variables: {x: "1", y: {z: [1]}}
+conf: {x: 1, y: 2}
+down: [A]
+meanwhile: {load: {A: "SELECT 1"}, report: {A: "SELECT 2"}}
+logical_date: "2026-01-31 22:30"
+""",
+        given="""\
+postgres: {A: [before.sql, before.sql]}
+sqlite: {S: before.sql}
+files: {before.sql: absent, in/flights.zip: flights.csv.zip}
+config: {a.b: {list: [3], inner: {y: 3}}}
+variables: {x: text}
+conf: {y: null}
+down: [B]
+meanwhile: {load: {files: {a.csv: before.sql, b.csv: absent}}}
+logical_date: "2026-01-31T22:30:00+01:00"
+environment: {SIZE: 7, NAME: a}
+connections: {db: "http://db"}
+credentials: {C: {user: u, pass: p, metadata: {port: 1}}}
+""",
+    ).given
+    before, flights = flows.folder / "before.sql", flows.folder / "flights.csv.zip"
+    assert given.postgres == {"A": (before, before), "B": ()}
+    assert given.sqlite == {"S": (before,)}
+    assert given.files == {"flights.csv.zip": flights, "in/flights.zip": flights}
+    assert given.configs == {"a.b": {"list": [3], "inner": {"x": 1, "y": 3}}, "c": {"x": 1}}
+    assert given.variables == {"x": "text", "y": '{"z": [1]}'}
+    assert given.environment == {"SIZE": "7", "NAME": "a"}
+    assert given.connections == {"db": "http://db"}
+    assert given.credentials == {"C": {"user": "u", "pass": "p", "metadata": {"port": 1}}}
+    assert given.conf == {"x": 1, "y": None}
+    assert given.down == {"A", "B"}
+    load, report = given.meanwhile
+    assert (str(load.after), load.statements) == ("load", {})
+    assert load.files == {"a.csv": before, "b.csv": None}
+    assert (str(report.after), report.statements) == ("report", {"A": "SELECT 2"})
+    assert given.logical_date.isoformat() == "2026-01-31T22:30:00+01:00"
+
+
+def test_nothing_is_given_by_default(flows):
+    given = case(flows).given
+    assert given == Given()
+
+
+def test_a_date_without_a_time_zone_is_in_utc(flows):
+    date = case(flows, given='logical_date: "2026-01-31"').given.logical_date
+    assert date == datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+
+
+def test_a_source_is_a_folder_or_answers(flows):
+    (flows.folder / "page.html").write_bytes(b"<p>\xff")
+    given = case(
+        flows,
+        given="""\
+http:
+  FILES: site
+  API:
+    GET /flights?month=1: {json: {rows: [1, null]}}
+    GET /page: {file: page.html, headers: {Content-Type: text/html}}
+    POST /flights: {status: 503, text: later}
+    HEAD /: {}
+""",
+    ).given
+    assert given.http["FILES"].folder == flows.folder / "site"
+    json_type = {"Content-Type": "application/json"}
+    assert given.http["API"].answers == (
+        Answer("GET", "/flights?month=1", headers=json_type, body=b'{"rows": [1, null]}'),
+        Answer("GET", "/page", headers={"Content-Type": "text/html"}, body=b"<p>\xff"),
+        Answer("POST", "/flights", status=503, body=b"later"),
+        Answer("HEAD", "/"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("expect", "rest", "runs", "state"),
+    [
+        ("{}", "", [ONCE, AGAIN, LOST], "success"),
+        ("failed: []", "", [ONCE, AGAIN, LOST], "success"),
+        ("state: failed", "", [ONCE], "failed"),
+        ("failed: [load]", "", [ONCE], "failed"),
+        ("check: load", "", [ONCE], "failed"),
+        ("check: load", "runs: [again, once]\n", [ONCE, AGAIN], "failed"),
+        ("{}", "runs: [lost]\n", [LOST], "success"),
+        ("state: success\nfailed: [load]", "", [ONCE, AGAIN, LOST], "success"),
+    ],
+)
+def test_how_a_case_is_run_follows_from_its_end(flows, expect, rest, runs, state):
+    found = case(flows, expect, rest=rest)
+    assert [*found.runs] == runs
+    assert {one.state for one in found.runs.values()} == {state}
+
+
+def test_again_and_lost_say_what_differs(flows):
+    runs = case(
+        flows,
+        shared="postgres: {A: null}",
+        expect="""\
+alerts: [resolve]
+skipped: [clean]
+tasks:
+  load: {returns: 7, state: success, A: {SELECT 1: a.csv}}
+  report: {unverified: it is slow}
+A: {SELECT 2: b.csv}
+again:
+  tasks:
+    load: {returns: 0, A: {SELECT 3: c.csv}}
+    clean: {state: success}
+    report: {returns: 1}
+  A: {SELECT 2: {rows: 0}}
+  files: {a.csv: absent}
+  skipped: []
+lost:
+  failed: [load]
+  tasks: {load: {unverified: it has failed}}
+""",
+    ).runs
+    once, again, lost = (runs[kind] for kind in RunKind)
+    assert (once.state, again.state, lost.state) == ("success", "success", "failed")
+    assert (once.failed, again.failed, lost.failed) == (None, None, ("load",))
+    assert (once.skipped, again.skipped, lost.skipped) == (("clean",), (), ("clean",))
+    assert once.alerts == again.alerts == lost.alerts
+    load, report, clean = again.tasks
+    assert (load.returns, load.state, load.place.line) == (0, "success", 17)
+    assert [query.sql for query in load.tables] == ["SELECT 1", "SELECT 3"]
+    assert (report.unverified, report.returns) == ("", 1)
+    assert str(clean.key) == "clean"
+    assert again.tables[Query("A", "SELECT 2")].rows == 0
+    assert again.files["a.csv"].absent
+    assert not once.files
+    assert (lost.tasks[0].unverified, lost.tasks[0].tables) == ("it has failed", {})
+    assert once.tables[Query("A", "SELECT 2")].golden == flows.folder / "b.csv"
+
+
+def test_a_run_that_differs_in_its_end_says_all_of_its_end(flows):
+    runs = case(flows, "check: load\nagain: {state: success}", rest="runs: [once, again]\n").runs
+    assert (runs[AGAIN].state, runs[AGAIN].check) == ("success", None)
+
+
+def test_what_tables_and_files_hold(flows):
+    expected = case(
+        flows,
+        shared="sqlite: {S: null}",
+        expect="""\
+S:
+  ? |
+    SELECT a, b
+    FROM genes;
+  : folder/a.csv
+  SELECT 1: {rows: 2}
+files:
+  ./out//a.csv: a.csv
+  b.csv: {rows: 3}
+  c.txt: {text: ""}
+  d.txt: absent
+  e.txt: ./absent
+""",
+    ).runs[ONCE]
+    first, second = expected.tables.items()
+    assert first[0] == Query("S", "SELECT a, b\nFROM genes")
+    assert (first[1].golden, first[1].place.line) == (flows.folder / "folder/a.csv", 10)
+    assert (second[1].rows, second[1].golden) == (2, None)
+    files = expected.files
+    assert files["out/a.csv"].golden == flows.folder / "a.csv"
+    assert files["b.csv"].rows == 3
+    assert files["c.txt"].text == ""
+    assert files["d.txt"].absent
+    assert files["d.txt"].golden is None
+    assert files["e.txt"].golden == flows.folder / "absent"
+
+
+def test_alerts_as_texts_and_as_mappings(flows):
+    alerts = case(
+        flows,
+        """\
+alerts:
+- trigger
+- "trigger: a: b"
+- trigger: the source is empty
+  severity: critical
+  custom_details: {rows: 0}
+- resolve
+- acknowledge:
+""",
+    ).runs[ONCE]
+    assert [(alert.action, alert.text) for alert in alerts.alerts] == [
+        ("trigger", ""),
+        ("trigger", "a: b"),
+        ("trigger", "the source is empty"),
+        ("resolve", ""),
+        ("acknowledge", ""),
+    ]
+    fields = {"severity": "critical", "custom_details": {"rows": 0}}
+    assert [alert.fields for alert in alerts.alerts] == [{}, {}, fields, {}, {}]
+    assert [alert.place.line for alert in alerts.alerts] == [10, 11, 12, 15, 16]
+
+
+def test_of_nothing_said_of_alerts_nothing_is_expected_and_of_none_none(flows):
+    assert case(flows).runs[ONCE].alerts is None
+    assert case(flows, "alerts: []").runs[ONCE].alerts == ()
+
+
+def test_parts_that_cases_share_are_found_where_they_are_written(flows):
+    spec = flows.read("""\
+workflow: genes
+cases:
+  one:
+    expect: &good
+      tasks: &tasks
+        load: {returns: 7}
+  two:
+    expect:
+      <<: *good
+      alerts: []
+  three:
+    expect: {tasks: *tasks}
+""")
+    places = [case.runs[ONCE].tasks[0].place.line for case in spec.cases]
+    assert places == [6, 6, 6]
+
+
+def test_specs_are_found_in_folders_too_and_in_order(flows):
+    for name in ("b.flow.yaml", "a/c.flow.yaml", "d.flow.yml", "e.yaml", "flow.yaml"):
+        (flows.folder / name).parent.mkdir(exist_ok=True)
+        (flows.folder / name).touch()
+    found = [path.relative_to(flows.folder).as_posix() for path in _specs.find(flows.root)]
+    assert found == ["a/c.flow.yaml", "b.flow.yaml", "d.flow.yml"]
+    assert _specs.find(flows.root / "dags") == []
+
+
+def test_paths_of_a_spec_in_a_folder_are_beside_it(flows):
+    (flows.folder / "daily").mkdir()
+    (flows.folder / "daily" / "own.sql").touch()
+    text = "workflow: a\ngiven: {sqlite: {S: own.sql}}\ncases:\n  b: {expect: {S: {Q: c.csv}}}"
+    spec = flows.read(text, "daily/genes.flow.yaml")
+    (one,) = spec.cases
+    assert str(one.place) == "tests/flows/daily/genes.flow.yaml:4"
+    assert one.given.sqlite["S"] == (flows.folder / "daily" / "own.sql",)
+    assert one.runs[ONCE].tables[Query("S", "Q")].golden == flows.folder / "daily" / "c.csv"
