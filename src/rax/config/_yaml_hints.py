@@ -20,6 +20,7 @@ _MEANINGS = (
 _NEEDS_QUOTES = re.compile(r"\s*(?:- +)*(?:[^\s:#]+: +|- +)?([@`%*&])")
 _TWO_COLONS = re.compile(r"\s*(?:- +)*[^#'\"]*?: .*: ")
 _TAG = "tag:yaml.org,2002:"
+HINT_OF_SCHEMA = "; a schema with a date makes one of this text"
 
 
 def explain(error: yaml.MarkedYAMLError, content: bytes) -> str:
@@ -70,7 +71,7 @@ def quotes(word: str, found: Surprise) -> str:
     if found.instead is not None:
         return f"{advice}, or write {found.instead}"
     if found.meaning.startswith("a date"):
-        return f"{advice}; a schema with a date makes one of this text"
+        return advice + HINT_OF_SCHEMA
     return advice
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from rax.config import _yaml
+from rax.config._yaml_hints import HINT_OF_SCHEMA
 from rax.testing._model import Place
 from rax.testing._specs._mistakes import Mistake
 
@@ -32,6 +33,8 @@ class Document:
         lines = content.decode(errors="replace").splitlines()
         for problem in problems:
             text = problem.text if self.values else _hint(problem, lines) or problem.text
+            # The schema of a config is none of a spec's.
+            text = text.removesuffix(HINT_OF_SCHEMA)
             self.mistakes.append(Mistake(Place(name, problem.line or 1), text))
         # Of what is no YAML, or too much of it, there is no more to say.
         self.is_whole = not problems or bool(self.values and None not in self._refused_lines)

@@ -29,8 +29,9 @@ class ExpectationReader:
 
     # The folder of specs, which no golden may be out of.
     top: Path
-    # Those that the case may ask.
+    # Those that the case may ask, and what of these does not answer.
     databases: Collection[str]
+    down: Collection[str]
 
     def runs(self, value: Value, named: Value | None) -> Mapping[RunKind, Expectation]:
         """Return what is expected of each run, in their order.
@@ -100,6 +101,8 @@ class ExpectationReader:
                 hint = near(database, self.databases)
                 queries.refuse(f"{database} is no database that this case is given{hint}")
                 continue
+            if database in self.down:
+                queries.refuse(f"{database} is down in this case, and answers no query")
             for sql, content in queries.items():
                 # The query becomes part of another statement.
                 query = Query(database, sql.strip().rstrip("; \n"))

@@ -45,7 +45,7 @@ def given_of(sections: Sections, top: Path) -> Given:
         environment=_environment(sections),
         conf=_contents(sections, "conf") if sections.last("conf") else None,
         logical_date=_logical_date(sections.last("logical_date")),
-        down=frozenset(value.content for value in sections.listed("down")),
+        down=frozenset(sections.down()),
         meanwhile=tuple(
             _change(task, value, sections, top)
             for task, value in sections.named("meanwhile").items()
@@ -127,8 +127,10 @@ def _logical_date(value: Value | None) -> datetime.datetime | None:
 
 
 def _change(task: str, value: Value, sections: Sections, top: Path) -> Change:
-    databases, statements = sections.databases(), {}
+    databases, down, statements = sections.databases(), sections.down(), {}
     for name, inner in value.items():
+        if name in down:
+            inner.refuse(f"{name} is down in this case, and cannot be changed")
         if name in databases:
             statements[name] = inner.content
         elif name != "files":

@@ -73,7 +73,7 @@ def _found(error: Any) -> str:
     if rule == "uniqueItems":
         return "a list that has one thing twice"
     if rule == "maxProperties":
-        return "a mapping of more"
+        return f"a mapping of {len(value)}"
     if rule in ("minimum", "maximum"):
         return str(value)
     if rule in ("enum", "pattern") and value and isinstance(value, str):

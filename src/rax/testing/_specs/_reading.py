@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rax.config import _files as config_files
+from rax.config._dumper import config_dumper
 from rax.errors import MalformedConfigError
 from rax.testing._model import Case, Place, Spec
 from rax.testing._specs import _form
@@ -46,11 +47,11 @@ def made(values: Mapping[str, Any], file: Path) -> Spec:
     :raises SpecError: with all its mistakes, whose lines are none of the file's
     """
     try:
-        content = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
-    except yaml.YAMLError:
+        text = yaml.dump(values, Dumper=config_dumper(), sort_keys=False, allow_unicode=True)
+    except (yaml.YAMLError, RecursionError):
         text = "has a value that is no text, number, truth, list or mapping"
         raise SpecError((Mistake(Place(file.name, 1), text),)) from None
-    return _read(Document(file.absolute(), file.name, content), file.absolute().parent)
+    return _read(Document(file.absolute(), file.name, text.encode()), file.absolute().parent)
 
 
 def _read(document: Document, top: Path) -> Spec:
@@ -109,7 +110,7 @@ def _case(name: str, value: Value, shared: Value | None, top: Path) -> Case:
     values = value.document.values
     sections = Sections(shared, value.get("given"), (values, values["cases"][name]))
     given = given_of(sections, top)
-    reader = ExpectationReader(top, sections.databases())
+    reader = ExpectationReader(top, sections.databases(), sections.down())
     expected = value.get("expect") or Value(value.document, value.steps, {})
     return Case(
         place=value.place,

@@ -44,6 +44,10 @@ class Sections:
         """Return the databases that the case may ask."""
         return names_said(self.holders, DATABASES)
 
+    def down(self) -> Collection[str]:
+        """Return what does not answer in the case."""
+        return {value.content for value in self.listed("down")}
+
     def check_names(self) -> None:
         """Note names that stand for two things, or for nothing."""
         servers: dict[str, list[Value]] = {}

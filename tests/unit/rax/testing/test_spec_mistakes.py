@@ -15,7 +15,7 @@ TOPS = {
 }
 INDENTS = {"spec": "", "given": "  ", "case": "    ", "expect": "      "}
 
-MAPPING = "a mapping from names of cases to cases"
+MAPPING = "a mapping from up to 200 names to cases"
 GOLDEN = "a golden beside the spec (all.csv) or {rows: 7}"
 FILE = "a golden beside the spec (all.csv), absent, {rows: 7} or {text: …}"
 TASK = "a task (load, or load[1] of a mapped one)"
@@ -59,6 +59,9 @@ ROWS = [
      "2: b is nothing, where a case (a mapping) is expected"),
     ("spec", "workflow: a\ncases: {b: {given: {}}}", "workflow: a\ncases: {b: {expect: {}}}",
      "2: expect is missing: an expectation (a mapping)"),
+    ("spec", f"workflow: a\ncases: {{{', '.join(f'b{n}: {{expect: {{}}}}' for n in range(201))}}}",
+     f"workflow: a\ncases: {{{', '.join(f'b{n}: {{expect: {{}}}}' for n in range(200))}}}",
+     f"2: cases is a mapping of 201, where {MAPPING} is expected"),
     ("spec", 'workflow: a\ncases: {"b\\n": {expect: {}}}', "workflow: a\ncases: {b: {expect: {}}}",
      "2: 'b\\n' is a key, where the name of a case (a line of up to 100 characters) is expected"),
     ("spec", 'workflow: a\ncases: {"b\\0": {expect: {}}}', "workflow: a\ncases: {b: {expect: {}}}",
@@ -160,8 +163,7 @@ ROWS = [
      "4: HOME is set by the case itself"),
     ("given", "conf: [1]", "conf: {a: [1]}", "4: conf is a list, where a mapping is expected"),
     ("given", "logical_date: 2026-01-31", 'logical_date: "2026-01-31"',
-     '4: given.logical_date is read as a date: quote it, "2026-01-31"; '
-     "a schema with a date makes one of this text"),
+     '4: given.logical_date is read as a date: quote it, "2026-01-31"'),
     ("given", 'logical_date: "31.1.2026"', 'logical_date: "2026-01-31 22:30"',
      '4: logical_date is \'31.1.2026\', where a date in quotes ("2026-01-31T22:30:00Z") '
      "is expected"),
@@ -173,6 +175,9 @@ ROWS = [
      "6: down is a text, where a list of databases and sources is expected"),
     ("case", "given: {postgres: {WEB: null}}", "given: {postgres: {EBI-1: null}}",
      "6: WEB is in postgres and http, and can be one of these"),
+    ("case", "given: {down: [EBI-1], meanwhile: {a: {EBI-1: DELETE}}}",
+     "given: {down: [WEB], meanwhile: {a: {EBI-1: DELETE}}}",
+     "6: EBI-1 is down in this case, and cannot be changed"),
     # Changes.
     ("case", "given: {meanwhile: {a: {EBI-3: DELETE}}}", "given: {meanwhile: {a: {EBI-1: DELETE}}}",
      "6: 'EBI-3' is no key of a change: did you mean EBI-1?"),
@@ -260,7 +265,7 @@ ROWS = [
     ("expect", "EBI-1: {}", "tasks: {}",
      "6: EBI-1 is an empty mapping, where a mapping from SQL to what it gives is expected"),
     ("expect", "files: {a: {rows: 1, text: a}}", "files: {a: {rows: 1}, b: {text: a}}",
-     f"6: a is a mapping of more, where {FILE} is expected"),
+     f"6: a is a mapping of 2, where {FILE} is expected"),
     ("expect", "files: {../a: a}", "files: {a: a}", f"6: '../a' has a ..: {BELOW}"),
     ("expect", "files: {a: null}", "files: {a: absent}",
      f"6: a is nothing, where {FILE} is expected"),
@@ -301,11 +306,29 @@ def test_all_mistakes_of_a_spec_are_told_at_once_in_their_order(flows):
     assert [line.partition(":")[0] for line in found] == ["1", "3", "4", "7", "9", "10", "10"]
 
 
+def test_a_database_is_one_of_its_own_case_and_answers_there(flows):
+    assert flows.mistakes(
+        "workflow: a\n"
+        "given: {sqlite: {A: null, C: null}}\n"
+        "cases:\n"
+        "  one: {given: {sqlite: {B: null}, down: [C]}, expect: {A: {Q: a.csv}, B: {Q: a.csv}}}\n"
+        "  two:\n"
+        "    given: {down: [A]}\n"
+        "    expect:\n"
+        "      A: {Q: {rows: 1}}\n"
+        "      B: {Q: {rows: 1}}\n"
+    ) == [
+        "8: A is down in this case, and answers no query",
+        "9: B is no database that this case is given",
+    ]
+
+
 def test_a_section_with_a_mistake_makes_no_other_mistakes(flows):
     """The database is named, though not as it should be, so asking it is right."""
     assert flows.mistakes(
         "workflow: a\n"
         "given: {postgres: [EBI-1]}\n"
         "cases:\n"
-        "  one: {expect: {EBI-1: {SELECT 1: a.csv}}, given: {down: [EBI-1]}}\n"
+        "  one: {expect: {EBI-1: {SELECT 1: a.csv}}}\n"
+        "  two: {expect: {}, given: {down: [EBI-1]}}\n"
     ) == ["2: postgres is a list, where a mapping from credentials to SQL files is expected"]

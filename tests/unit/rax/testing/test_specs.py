@@ -1,6 +1,7 @@
 """Specs of workflows: what they say, once read."""
 
 import datetime
+import re
 import textwrap
 
 import pytest
@@ -104,12 +105,12 @@ def test_of_what_all_are_given_a_case_replaces_what_it_names(flows):
     given = case(
         flows,
         shared="""\
-postgres: {A: before.sql, B: null}
+postgres: {A: before.sql, B: null, C: null}
 files: [before.sql, flights.csv.zip]
 config: {a.b: {list: [1, 2], inner: {x: 1, y: 2}}, c: {x: 1}}
 variables: {x: "1", y: {z: [1]}}
 conf: {x: 1, y: 2}
-down: [A]
+down: [C]
 meanwhile: {load: {A: "SELECT 1"}, report: {A: "SELECT 2"}}
 logical_date: "2026-01-31 22:30"
 """,
@@ -125,20 +126,20 @@ meanwhile: {load: {files: {a.csv: before.sql, b.csv: absent}}}
 logical_date: "2026-01-31T22:30:00+01:00"
 environment: {SIZE: 7, NAME: a}
 connections: {db: "http://db"}
-credentials: {C: {user: u, pass: p, metadata: {port: 1}}}
+credentials: {D: {user: u, pass: p, metadata: {port: 1}}}
 """,
     ).given
     before, flights = flows.folder / "before.sql", flows.folder / "flights.csv.zip"
-    assert given.postgres == {"A": (before, before), "B": ()}
+    assert given.postgres == {"A": (before, before), "B": (), "C": ()}
     assert given.sqlite == {"S": (before,)}
     assert given.files == {"flights.csv.zip": flights, "in/flights.zip": flights}
     assert given.configs == {"a.b": {"list": [3], "inner": {"x": 1, "y": 3}}, "c": {"x": 1}}
     assert given.variables == {"x": "text", "y": '{"z": [1]}'}
     assert given.environment == {"SIZE": "7", "NAME": "a"}
     assert given.connections == {"db": "http://db"}
-    assert given.credentials == {"C": {"user": "u", "pass": "p", "metadata": {"port": 1}}}
+    assert given.credentials == {"D": {"user": "u", "pass": "p", "metadata": {"port": 1}}}
     assert given.conf == {"x": 1, "y": None}
-    assert given.down == {"A", "B"}
+    assert given.down == {"B", "C"}
     load, report = given.meanwhile
     assert (str(load.after), load.statements) == ("load", {})
     assert load.files == {"a.csv": before, "b.csv": None}
@@ -345,3 +346,32 @@ def test_paths_of_a_spec_in_a_folder_are_beside_it(flows):
     assert str(one.place) == "tests/flows/daily/genes.flow.yaml:4"
     assert one.given.sqlite["S"] == (flows.folder / "daily" / "own.sql",)
     assert one.runs[ONCE].tables[Query("S", "Q")].golden == flows.folder / "daily" / "c.csv"
+
+
+def test_what_code_makes_is_read_as_it_is(tmp_path):
+    texts = {"a": "1e3", "b": "NO", "c": "2026-01-31", "d": "0644", "e": "x: #y", "f": "a\n  b\n"}
+    case = {"given": {"variables": texts}, "expect": {}}
+    spec = _specs.made({"workflow": "genes", "cases": {"one": case}}, tmp_path / "test_genes.py")
+    assert spec.cases[0].given.variables == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (object(), "has a value that is no text, number, truth, list or mapping"),
+        ({1, 2}, "variables.a has the tag !!set, where a list is expected"),
+        (b"a", "variables.a has the tag !!binary, where a value without a tag is expected"),
+        (datetime.date(2026, 1, 31), 'variables.a is read as a date: quote it, "2026-01-31"'),
+    ],
+)
+def test_what_code_makes_is_what_a_file_may_hold(tmp_path, value, told):
+    case = {"given": {"variables": {"a": value}}, "expect": {}}
+    with pytest.raises(_specs.SpecError, match=rf"^test_genes\.py:\d+: .*{re.escape(told)}$"):
+        _specs.made({"workflow": "genes", "cases": {"one": case}}, tmp_path / "test_genes.py")
+
+
+def test_what_code_makes_does_not_hold_itself(tmp_path):
+    value = {}
+    value["a"] = value
+    with pytest.raises(_specs.SpecError, match="has a value that is no text"):
+        _specs.made(value, tmp_path / "test_genes.py")
