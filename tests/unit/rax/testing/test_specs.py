@@ -375,3 +375,11 @@ def test_what_code_makes_does_not_hold_itself(tmp_path):
     value["a"] = value
     with pytest.raises(_specs.SpecError, match="has a value that is no text"):
         _specs.made(value, tmp_path / "test_genes.py")
+
+
+def test_the_spec_that_the_module_shows_is_one(flows):
+    (flows.folder / "genes.csv").touch()
+    shown = textwrap.dedent(_specs.__doc__.partition("::\n")[2])
+    good, down = flows.read(shown).cases
+    assert good.given.http["PAGES-WEB-01"].folder == flows.folder / "site"
+    assert down.runs[ONCE].check == "source_answers"
