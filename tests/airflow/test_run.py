@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rax import _laptop, cli
-from rax.airflow import _run_once
+from rax.airflow import _local_runs, _run_once
 from rax.cli._run_process import Order, Process
 from rax.cli.run import _not_there
 
@@ -205,7 +205,7 @@ def test_a_dag_without_a_summary_has_a_table_too(load):
     )
     dag, reasons = load(text), {}
     for one in dag.tasks:
-        _run_once._retry_at_once(one)
+        _local_runs.retry_at_once(one)
         _run_once._note_reasons(one, reasons)
     lines = _run_once._report(dag, dag.test(), reasons).splitlines()
     assert [line.split()[:3] for line in lines[2:5]] == [
@@ -249,7 +249,7 @@ def program(text):
     head = f"""
         import json, os, signal, subprocess, sys, threading, time
         sys.path.append({str(SOURCE)!r})
-        from rax.airflow import _run_once
+        from rax.airflow import _local_runs, _run_once
         task = json.load(open(sys.argv[1]))
         threading.Thread(target=_run_once._end_with, args=[task["lifeline"]], daemon=True).start()
 

@@ -11,12 +11,13 @@ import datetime
 import json
 import os
 import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from rax.airflow._local_runs import make_database, masked_output, retry_at_once, start_api
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def main() -> None:
 
     settings.initialize()
     if task.template:
-        _make_database(Path(task.template))
+        make_database(Path(task.template))
     result = _run(task)
     new = Path(f"{task.result}.new")
     new.write_text(json.dumps(dataclasses.asdict(result)))
@@ -69,25 +70,6 @@ def main() -> None:
 def _end_with(lifeline: int) -> None:
     os.read(lifeline, 1)
     os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-def _make_database(template: Path) -> None:
-    """Make Airflow's database, and keep a copy of it for later runs."""
-    from airflow import settings
-    from airflow.utils.db import initdb
-
-    initdb()
-    template.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = template.with_name(f".{template.name}.{os.getpid()}")
-    try:
-        with (
-            sqlite3.connect(str(settings.engine.url.database)) as made,
-            sqlite3.connect(new) as copy,
-        ):
-            made.backup(copy)
-        new.replace(template)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _run(task: Task) -> Result:
@@ -100,50 +82,17 @@ def _run(task: Task) -> Result:
         return Result(workflows=files, broken=len(bag.import_errors))
     reasons: dict[tuple[str, int], str] = {}
     for one in dag.tasks:
-        _retry_at_once(one)
+        retry_at_once(one)
         _note_reasons(one, reasons)
     options: dict[str, Any] = {}
     if task.logical_date:
         options["logical_date"] = datetime.datetime.fromisoformat(task.logical_date)
-    _start_api()
+    start_api()
     # As the supervisor of a node's task masks what the task prints. Who reads this masks all
     # credentials besides, also in what other programs write.
-    with contextlib.redirect_stdout(_masked_output()):
+    with contextlib.redirect_stdout(masked_output()):
         ended = dag.test(run_conf=task.conf, **options)
     return Result(state=str(ended.state), report=_report(dag, ended, reasons))
-
-
-def _start_api() -> None:
-    """Start what tasks ask in place of the API server, which takes some seconds."""
-    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
-
-    # If this fails, the first task's first question starts it, in the time of that task.
-    with contextlib.suppress(Exception):
-        InProcessTestSupervisor._api_client().get("health")
-
-
-def _masked_output() -> Any:
-    from airflow.sdk._shared.secrets_masker import RedactedIO
-
-    class MaskedOutput(RedactedIO):  # type: ignore[misc]  # Airflow is not here when types are checked
-        """With what Airflow's own leaves out of a stream of Python."""
-
-        @property
-        def buffer(self) -> Any:
-            return self.target.buffer
-
-        @property
-        def encoding(self) -> str:
-            return str(self.target.encoding)
-
-    return MaskedOutput()
-
-
-def _retry_at_once(task: Any) -> None:
-    """Leave out the pauses before retries, for which a person would wait in vain."""
-    options = task.partial_kwargs if task.is_mapped else vars(task)
-    options["retry_delay"] = datetime.timedelta()
-    options["retry_exponential_backoff"] = False
 
 
 def _note_reasons(task: Any, reasons: dict[tuple[str, int], str]) -> None:

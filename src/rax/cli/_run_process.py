@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rax import _laptop
 from rax.airflow import _run_once
+from rax.airflow._local_runs import database_template
 from rax.airflow._run_once import Result, Task
 from rax.cli._on_laptops import interruptible
 
@@ -62,7 +62,7 @@ class Process:
 
     def __enter__(self) -> Self:
         self._home.mkdir()
-        template, order = _template(), self._order
+        template, order = database_template(), self._order
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(template, self._home / "airflow.db")
         ours, self._lifeline = os.pipe()
@@ -176,13 +176,3 @@ def _descendants(pid: int) -> list["psutil.Process"]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
-
-
-def _template() -> Path:
-    """Return where the empty metadata database of this Airflow is kept, or is to be."""
-    parts = []
-    # Both make tables.
-    for package in ("apache-airflow-core", "apache-airflow-providers-fab"):
-        with contextlib.suppress(PackageNotFoundError):
-            parts.append(version(package))
-    return _laptop.cache_folder() / "databases" / f"airflow-{'-'.join(parts)}.db"

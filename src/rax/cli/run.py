@@ -21,8 +21,8 @@ from rax.errors import CommandError
 
 if TYPE_CHECKING:
     from rax.airflow._run_once import Result
+    from rax.airflow._run_output import Output
     from rax.cli._commands import Commands
-    from rax.cli._run_output import Output
     from rax.cli._run_process import Process
 
 _MORE = """\
@@ -118,8 +118,8 @@ def _logical_date(given: str | None) -> str | None:
 
 def _followed(process: "Process", root: Path, options: argparse.Namespace) -> "Output":
     """Show what the run writes until it has ended."""
+    from rax.airflow._run_output import Output
     from rax.alerting._secrets import local_secrets
-    from rax.cli._run_output import Output
 
     def show(text: str) -> None:
         if not options.json:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rax.airflow._run_output import Output
 from rax.alerting._secrets import secret_spellings
-from rax.cli._run_output import Output
 
 ROOT = Path("/work/dags")
 SECRET = "s3cr3t canary"

@@ -33,13 +33,14 @@ _HOME = str(Path(__file__).parents[3])
 if _HOME not in sys.path:
     sys.path.insert(0, _HOME)
 
+from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - found by the lines above
+
 # What a loaded file may say of itself; more is cut, and then has no form.
 MAX_ANSWER_BYTES = 4_000_000
 # A file ends itself when its time is over; one that does not is ended a little later.
 _MAX_SECONDS_MORE = 5
 # How often to look whether a process has ended that has not closed its pipe.
 _PAUSE_SECONDS = 0.02
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     from rax.checking._dags import _environment
 
     answers = int(sys.argv[1])
-    _adopt_orphans()
+    adopt_orphans()
     drivers: set[str] = set()
     warm = False
     for line in sys.stdin:
@@ -104,7 +105,7 @@ def _load(question: dict[str, Any], answers: int) -> dict[str, Any]:
     if status is None:
         status = os.waitpid(child, 0)[1]
     os.close(reading)
-    return {"status": status, "late": late, "left": _end_orphans(), "said": said.decode("latin-1")}
+    return {"status": status, "late": late, "left": end_orphans(), "said": said.decode("latin-1")}
 
 
 def _listen(child: int, reading: int, ends: float) -> tuple[bytes, int | None]:
@@ -151,39 +152,6 @@ def _be_loaded(question: dict[str, Any], writing: int, others: tuple[int, ...]) 
 def _write(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of whatever a loaded file leaves behind, where the system can do that."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _end_orphans() -> bool:
-    """End all children; return whether there were any."""
-    found = False
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            if os.waitpid(-1, os.WNOHANG)[0]:
-                continue
-            found = True
-            for pid in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0)
-    return found
-
-
-def _children() -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name before may hold anything, blanks and brackets too.
-            if int(stat.read_text(errors="replace").rpartition(")")[2].split()[1]) == os.getpid():
-                found.append(int(stat.parent.name))
-    return found
 
 
 if __name__ == "__main__":

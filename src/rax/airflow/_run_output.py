@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``rax run`` shows of a run's output: the author's lines, and all warnings and errors.
+"""What is shown of a run on a laptop: the author's lines, and all warnings and errors.
 
 Airflow writes a hundred lines for six tasks. Of its lines of JSON, those stay that an author's code
 has logged, and all warnings and errors; what is no such line was printed, and stays.
