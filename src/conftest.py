@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 # Airflow is on the nodes, not among the tools of this checkout.
-collect_ignore = [] if importlib.util.find_spec("airflow") else ["rax/airflow"]
+_ENGINE = [f"rax/testing/_engine/_{name}.py" for name in ("api", "listener", "runs", "warm_up")]
+collect_ignore = [] if importlib.util.find_spec("airflow") else ["rax/airflow", *_ENGINE]
 
 
 @pytest.fixture(autouse=True)

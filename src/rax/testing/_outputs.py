@@ -69,3 +69,5 @@ class CaseOutput:
     guard: str = ""
     # What --keep left up, in lines that a person may enter.
     kept: tuple[str, ...] = ()
+    # What authors' code wrote and logged in a run that gave no output; secrets are masked.
+    log: str = ""

@@ -9,10 +9,11 @@ people who err; it is no wall against those who mean to get out.
 import errno
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from rax import _libpq
 
 # The kinds of what is noted, which are parts of the rules' names.
 NETWORK, PROCESS, DATABASE, FILE = "network", "process", "database", "file"
@@ -21,6 +22,7 @@ KINDS = (NETWORK, PROCESS, DATABASE, FILE, VARIABLE, CONNECTION)
 # A file in a loop asks for the same thing without end.
 MAX_EFFECTS = 50
 
+_REASON = "not while Airflow loads a DAG file"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # By event of Python's audit: the kind, what it does, and which of the arguments says to what.
 _EVENTS: dict[str, tuple[str, str, int | None]] = {
@@ -70,7 +72,7 @@ class Effects:
     def watch(self) -> None:
         """Watch this process from now on, to its end."""
         sys.addaudithook(self._see)
-        _guard_libpq(self)
+        _libpq.guard(lambda _: self.note(DATABASE, "connects to a database"), _REASON)
 
     def note(self, kind: str, what: str) -> bool:
         """Note what the code of the repository just does; return whether it was that code.
@@ -105,7 +107,7 @@ class Effects:
         finally:
             self._is_busy = False
         if refused:
-            raise PermissionError(errno.EPERM, "not while Airflow loads a DAG file")
+            raise PermissionError(errno.EPERM, _REASON)
 
     def _is_refused(self, event: str, arguments: tuple[Any, ...]) -> bool:
         if event in _FILE_EVENTS:
@@ -152,24 +154,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | os.PathLike):
         return str(value)
     return type(value).__name__
-
-
-def _guard_libpq(effects: Effects) -> None:
-    """Have the drivers of PostgreSQL ask first: libpq connects without a word to Python."""
-
-    def guarded(connect: Callable[..., Any], error: type[Exception]) -> Callable[..., Any]:
-        def asking(*arguments: Any, **options: Any) -> Any:
-            if effects.note(DATABASE, "connects to a database"):
-                raise error("not while Airflow loads a DAG file")
-            return connect(*arguments, **options)
-
-        return asking
-
-    for name in ("psycopg2", "psycopg"):
-        driver: Any = sys.modules.get(name)
-        if driver is not None:
-            if name == "psycopg2":
-                driver._connect = guarded(driver._connect, driver.OperationalError)
-            else:
-                connect = guarded(driver.Connection.connect, driver.OperationalError)
-                driver.connect = driver.Connection.connect = connect
