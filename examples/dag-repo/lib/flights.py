@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rax.config import CredentialName
+
 
 @dataclass(frozen=True)
 class Config:
     """What a config of this workflow holds."""
 
-    source: str
-    """The name of a credential: that of the database."""
+    source: CredentialName
+    """The credential of the database."""
     table: str
     year: int
     months: tuple[int, ...]

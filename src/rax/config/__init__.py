@@ -18,17 +18,21 @@ TypeError: config ebi.flights.daily is read-only
 A dataclass checks it and names its types, for the editor too:
 
 >>> from dataclasses import dataclass
+>>> from rax.config import CredentialName
 >>> @dataclass(frozen=True)
 ... class Target:
 ...     table: str
 ...     schema: str = "public"
 >>> @dataclass(frozen=True)
 ... class Daily:
-...     source: str
+...     source: CredentialName
 ...     target: Target
 ...     months: tuple[int, ...]
 >>> get_config("ebi.flights.daily", Daily)
 Daily(source='EBI-ETL-DEV-01', target=Target(table='flights', schema='public'), months=(1, 2, 3))
+
+A CredentialName is a str that has the form of a credential's name; ``rax check`` warns where the
+deployment has no such credential. In a pydantic model it is a str like any other.
 
 Files are YAML in which nothing is read otherwise than it is written: a word without quotes that
 some reader of YAML takes for something else, such as ``NO``, ``22:30`` or ``1.10``, is refused,
@@ -51,11 +55,13 @@ from typing import Any, NoReturn, TypeVar, overload
 
 from rax._file_identity import Identity, identity
 from rax.config import _files, _merging
+from rax.config._credential_name import CredentialName
 from rax.config._secrets import find_secrets
 from rax.errors import ConfigNotFoundError, MalformedConfigError
 
 __all__ = [
     "Config",
+    "CredentialName",
     "check_file",
     "config_files",
     "config_roots",
@@ -136,10 +142,10 @@ def get_config(name: str, schema: type[_Schema] | None = None) -> Config | _Sche
     """Return the config of that dotted name, or an instance of the schema that is made of it.
 
     A schema is a dataclass or a pydantic model. Fields of a dataclass may be texts, numbers, truth
-    values, dates, times, None, Literal, further dataclasses and models, list, tuple, set,
-    frozenset, dict, Sequence and Mapping of these, and unions. A whole number serves as a float,
-    and a text such as "2026-01-31" as the date or time that it is; nothing else is converted. Keys
-    that a dataclass does not have are refused; of a model its own settings decide.
+    values, dates, times, None, Literal, CredentialName, further dataclasses and models, list,
+    tuple, set, frozenset, dict, Sequence and Mapping of these, and unions. A whole number serves as
+    a float, and a text such as "2026-01-31" as the date or time that it is; nothing else is
+    converted. Keys that a dataclass does not have are refused; of a model its own settings decide.
 
     Raises ConfigNotFoundError, or MalformedConfigError for a file that is not a YAML mapping inside
     its root, and for a config that does not fit the schema: it names each key, and no values.

@@ -51,9 +51,14 @@ def directory() -> Path:
     return Path(setting("RAX_CREDENTIALS_DIR") or DEFAULT_DIRECTORY)
 
 
+def is_name(name: str) -> bool:
+    """Return whether a text can be the name of a file in the directory."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> None:
     """Raise CredentialNotFoundError for what cannot be the name of a file in the directory."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not is_name(name):
         raise CredentialNotFoundError(f"{name!r} is not the name of a credential")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NewType, Optional, Union
 import pytest
 import yaml
 
-from rax.config import Config, get_config
+from rax.config import Config, CredentialName, get_config
 from rax.errors import MalformedConfigError, RaxError
 
 SECRET = "s3cr3t-canary"
@@ -211,6 +211,60 @@ def test_kinds(read, kind, value, expected):
     made = read(dataclasses.make_dataclass("Made", [("x", kind)]), {"x": value})
     assert made.x == expected
     assert type(made.x) is type(expected)
+
+
+DB = NewType("DB", CredentialName)
+
+
+@pytest.mark.parametrize(("kind", "value", "expected"), [
+    (CredentialName, "EBI-ETL-DEV-01", "EBI-ETL-DEV-01"),
+    (CredentialName | None, "a", "a"), (CredentialName | None, None, None),
+    (tuple[CredentialName, ...], ["a.b", "c_d"], ("a.b", "c_d")),
+    (list[CredentialName] | int, ["a"], ["a"]),
+    (dict[str, CredentialName], {"x y": "a"}, {"x y": "a"}),
+    (dict[CredentialName, int], {"a": 1}, {"a": 1}),
+    (Annotated[CredentialName, "of the database"], "a", "a"), (DB, "a", "a"),
+    (Annotated[str, "a password"], "a b", "a b"),
+    # A text that another member takes need not have the form.
+    (str | CredentialName, "a b", "a b"), (CredentialName | Literal["*"], "*", "*"),
+])  # fmt: skip
+def test_a_name_of_a_credential_is_a_text(read, kind, value, expected):
+    made = read(dataclasses.make_dataclass("Made", [("x", kind)]), {"x": value})
+    assert made.x == expected
+    assert type(made.x) is type(expected)
+
+
+NO_NAME = (
+    "cannot be the name of a credential: that has letters, digits, '.', '_' and '-', "
+    "and begins with a letter or digit"
+)
+
+
+@pytest.mark.parametrize(("kind", "value", "problem"), [
+    (CredentialName, SECRET + "!", f"x {NO_NAME}"),
+    (CredentialName, "", f"x {NO_NAME}"),
+    (CredentialName, "-a", f"x {NO_NAME}"),
+    (CredentialName, "../a", f"x {NO_NAME}"),
+    (CredentialName, "a\n", f"x {NO_NAME}"),
+    (CredentialName | None, "a b", f"x {NO_NAME}"),
+    (Annotated[CredentialName, "of the database"], "a b", f"x {NO_NAME}"),
+    (DB, "a b", f"x {NO_NAME}"),
+    (tuple[CredentialName, ...], ["a", "b c"], f"x[1] {NO_NAME}"),
+    (dict[str, CredentialName], {"a": "b c"}, f"x.a {NO_NAME}"),
+    (dict[CredentialName, int], {"a b": 1}, f"the key x.a b {NO_NAME}"),
+    (CredentialName, 7, "x is of type int, where CredentialName is expected"),
+    (CredentialName, ["a"], "x is a list, where CredentialName is expected"),
+    (CredentialName | None, 7, "x is of type int, where CredentialName is expected"),
+    (CredentialName | int, "a b", "x is of type str, where CredentialName or int is expected"),
+    (tuple[CredentialName, ...], 7,
+     "x is of type int, where tuple[CredentialName, ...] is expected"),
+    (Annotated[int, "a number"], "a", "x is of type str, where int is expected"),
+])  # fmt: skip
+def test_what_cannot_be_the_name_of_a_credential(read, kind, value, problem):
+    with pytest.raises(MalformedConfigError) as caught:
+        read(dataclasses.make_dataclass("Made", [("x", kind)]), {"x": value})
+    assert str(caught.value) == f"config ebi does not fit Made: {problem}"
+    assert SECRET not in str(caught.getrepr(chain=True))
 
 
 @pytest.mark.parametrize(

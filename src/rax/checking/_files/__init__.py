@@ -4,6 +4,7 @@
 from collections.abc import Iterable
 
 from rax.checking._files import _configs, _names, _ruff, _schemas
+from rax.checking._files._credentials import Credentials
 from rax.checking._files._syntax import read_modules
 from rax.checking._finding import Finding, Outcome, count
 from rax.checking._project import Project
@@ -19,7 +20,7 @@ def check(project: Project) -> Outcome:
     :raises CommandError: a tool is missing, or does not do what it is for
     """
     modules, broken = read_modules(project)
-    configs, credentials = _configs.Configs(project), _names.Credentials(project)
+    configs, credentials = _configs.Configs(project), Credentials(project)
     findings = [one for file, one in broken.items() if project.is_asked(file)]
     findings += credentials.problems
     findings += _configs.find_problems(project, configs, credentials.names or ())
@@ -29,7 +30,8 @@ def check(project: Project) -> Outcome:
     folders = ("" if project.settings.dags_folder == "." else project.settings.dags_folder, "")
     # What is no setting is a key too many as well: it is told once.
     told = {(one.file, one.line) for one in findings}
-    unfit = _schemas.find_problems(calls, configs, _schemas.Schemas(modules, folders))
+    schemas = _schemas.Schemas(modules, folders)
+    unfit = _schemas.find_problems(project, calls, configs, credentials, schemas)
     findings += [one for one in unfit if not one.line or (one.file, one.line) not in told]
     if not project.gate:
         findings += _ruff.check(project.root, tuple(filter(project.is_asked, modules)))

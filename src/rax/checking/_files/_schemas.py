@@ -17,8 +17,10 @@ from typing import Any
 
 from rax.checking._files._calls import Call, Module, dotted, resolved
 from rax.checking._files._configs import ConfigFile, Configs
+from rax.checking._files._credentials import Credentials
 from rax.checking._finding import Finding
-from rax.config import _schema
+from rax.checking._project import Project
+from rax.config import CredentialName, _schema
 from rax.config._lines import lines_of
 from rax.errors import RaxError
 
@@ -29,6 +31,7 @@ _TYPES: dict[str, Any] = {
        for kind in (datetime.date, datetime.datetime, datetime.time)},
     **{f"collections.abc.{name}": getattr(collections.abc, name)
        for name in ("Sequence", "Mapping", "Set", "Collection", "Iterable")},
+    "rax.config.CredentialName": CredentialName,
     "typing.Literal": typing.Literal,
     "typing.Optional": typing.Optional,
     "typing.Union": typing.Union,
@@ -49,21 +52,18 @@ class Schemas:
     def __init__(self, modules: Mapping[str, Module], folders: tuple[str, ...]) -> None:
         self._modules = modules
         self._folders = folders
-        # None while it is made, and for what is no dataclass of a kind that can be told.
+        # By file and name; None while it is made, and for what is no dataclass that can be told.
         self._made: dict[tuple[str, str], type | None] = {}
 
-    def schema(self, file: str, names: list[str]) -> type | None:
-        """Return the dataclass that a file knows by these names, if it can be told."""
-        found = self._find(file, names)
-        if found is None:
-            return None
-        if found not in self._made:
-            self._made[found] = None
-            self._made[found] = self._make(*found)
-        return self._made[found]
+    def made(self, place: tuple[str, str]) -> type | None:
+        """Return the dataclass that a file has under a name, if it can be told."""
+        if place not in self._made:
+            self._made[place] = None
+            self._made[place] = self._make(*place)
+        return self._made[place]
 
-    def _find(self, file: str, names: list[str]) -> tuple[str, str] | None:
-        """Return the file and the name of a class."""
+    def find(self, file: str, names: list[str]) -> tuple[str, str] | None:
+        """Return the file of the class that a file knows by these names, and the class's name."""
         if len(names) == 1 and _class(self._modules[file].tree, names[0]) is not None:
             return file, names[0]
         whole = self._modules[file].imported.get(names[0]) if names else None
@@ -115,7 +115,10 @@ class Schemas:
         names = dotted(node)
         if not names:
             return Any
-        return _TYPES.get(resolved(node, known)) or self.schema(file, names) or Any
+        if (kind := _TYPES.get(resolved(node, known))) is not None:
+            return kind
+        place = self.find(file, names)
+        return (self.made(place) if place else None) or Any
 
     def _subscripted(self, node: ast.Subscript, file: str, known: Mapping[str, str]) -> Any:
         kind = self._evaluated(node.value, file, known)
@@ -125,38 +128,62 @@ class Schemas:
         if kind is typing.Literal:
             values = tuple(one.value for one in inner if isinstance(one, ast.Constant))
             return kind[values] if len(values) == len(inner) else Any
-        return kind[tuple(self._evaluated(one, file, known) for one in inner)]
+        kinds = tuple(self._evaluated(one, file, known) for one in inner)
+        # Optional takes no tuple, of one either.
+        return kind[kinds] if isinstance(node.slice, ast.Tuple) else kind[kinds[0]]
 
 
 def find_problems(
-    calls: Mapping[str, list[Call]], configs: Configs, schemas: Schemas
+    project: Project,
+    calls: Mapping[str, list[Call]],
+    configs: Configs,
+    credentials: Credentials,
+    schemas: Schemas,
 ) -> Iterator[Finding]:
-    """Yield what of a config does not fit the dataclass that a call names, at its line."""
+    """Yield what of a config does not fit the dataclass that a call names, at its line.
+
+    The names of credentials that it has there and that are unknown are warnings.
+    """
     seen = set()
     for file, found in calls.items():
         for call in found:
             names = dotted(call.schema) if call.schema is not None else []
-            schema = schemas.schema(file, names) if names else None
+            place = schemas.find(file, names)
+            schema = schemas.made(place) if place else None
             config = configs.get(call.name)
-            if schema is not None and config is not None and (schema, config.file) not in seen:
-                seen.add((schema, config.file))
-                yield from _of_config(config, schema)
+            if not place or not schema or not config or (place, config.file) in seen:
+                continue
+            seen.add((place, config.file))
+            try:
+                fit = _schema.compare(schema, config.values)
+            except RaxError:
+                # Its types are none that a config can have, which a run will say.
+                continue
+            yield from _problems(config, fit.problems, schema.__name__)
+            if any(map(project.is_asked, (config.file, credentials.file, place[0], file))):
+                yield from _unknown(config, fit.credentials, credentials)
 
 
-def _of_config(config: ConfigFile, schema: type) -> Iterator[Finding]:
-    try:
-        problems = _schema.find_problems(schema, config.values)
-    except RaxError:
-        # Its types are none that a config can have, which a run will say.
-        return
+def _problems(config: ConfigFile, problems: list[str], schema: str) -> Iterator[Finding]:
     for problem in _distinct(problems):
-        path = problem.partition(" ")[0]
+        path = problem.removeprefix(_schema.KEY).partition(" ")[0]
         # What is missing is missing in what is around it.
         around = path.rpartition(".")[0]
         lines = lines_of(config.content, {path, around})
         line = lines.get(path) or (lines.get(around, 0) if around else 0)
-        said = f"does not fit {schema.__name__}: {problem}"
-        yield Finding(config.file, line, UNFIT, said)
+        yield Finding(config.file, line, UNFIT, f"does not fit {schema}: {problem}")
+
+
+def _unknown(
+    config: ConfigFile, names: Mapping[str, str], credentials: Credentials
+) -> Iterator[Finding]:
+    lacking = {path: name for path, name in names.items() if credentials.lack(name)}
+    places = {path: path.removeprefix(_schema.KEY) for path in lacking}
+    lines = lines_of(config.content, {*places.values()})
+    for path, name in lacking.items():
+        # The name itself is not said: what stands there may be a password.
+        line, said = lines.get(places[path], 0), f"the credential that {path} names"
+        yield credentials.unknown(name, config.file, line, said)
 
 
 def _distinct(problems: list[str]) -> Iterator[str]:

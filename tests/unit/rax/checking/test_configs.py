@@ -246,6 +246,104 @@ def test_what_is_said_of_a_credential(repository):
     ]  # fmt: skip
 
 
+NAMES = """\
+import rax.config
+from typing import Optional
+from rax.config import CredentialName
+
+
+@dataclass
+class Copy:
+    to: "CredentialName"
+
+
+@dataclass
+class Sources:
+    first: CredentialName = ""
+    more: tuple[CredentialName, ...] = ()
+    other: Optional[rax.config.CredentialName] = None
+    copies: list[Copy] = ()
+    by_name: dict[CredentialName, int] = field(default_factory=dict)
+    table: str = ""
+    mode: CredentialName | Literal["none"] = "none"
+"""
+
+
+@pytest.mark.parametrize(("content", "expected"), [
+    ("first: GENES-DB-01\nmore: [GENES-WEB-01]\nother: GENES-DB-01\n", []),
+    # As long as its type is another, a text may be any.
+    ("table: GENES-DB-02\nmode: none\nother: null\n", []),
+    ("first: GENES-DB-02\n", [(1, "first")]),
+    ("table: x\nmore:\n- GENES-DB-01\n- GENES-DB-02\n", [(4, "more[1]")]),
+    ("other: genes-db-01\n", [(1, "other")]),
+    ("table: x\ncopies:\n- to: GENES-DB-01\n- to: X\n", [(4, "copies[1].to")]),
+    ("by_name:\n  GENES-DB-01: 1\n  X: 1\n", [(3, "the key by_name.X")]),
+    ("table: x\nmode: X\n", [(2, "mode")]),
+    # What is written once is wrong there, wherever else it is brought.
+    ("first: &a X\nmore: [*a]\n", [(1, "first"), (1, "more[0]")]),
+    # A credential that is known is not missed because another value does not fit.
+    ("table: 1\nfirst: X\n", [(1, "table"), (2, "first")]),
+    # It may be a secret, and is told once.
+    ("first: ghp_abcdefghijklmnopqrstuvwxyz0123456789\n", [(1, "first")]),
+    # The form is not that of a name.
+    ("first: a b\n", [(1, "first")]),
+    ("by_name: {a b: 1}\n", [(1, "the key by_name.a b")]),
+])  # fmt: skip
+def test_names_of_credentials_in_a_config(repository, content, expected):
+    repository.write({
+        "lib/genes.py": LIB + NAMES, "configs/genes/daily.yaml": content,
+        "dags/a.py": DAG.replace(".Config", ".Sources"),
+        "credentials.txt": LIST, "ruff.toml": "exclude = ['*']",
+    })  # fmt: skip
+    findings = sorted(_files.check(repository.project()).findings)
+    assert {one.file for one in findings} <= {"configs/genes/daily.yaml"}
+    assert [one.line for one in findings] == [line for line, _ in expected]
+    for one, (_, path) in zip(findings, expected, strict=True):
+        said = {
+            "credential": f"the credential that {path} names is not in credentials.txt",
+            "config-schema": f"does not fit Sources: {path} ",
+            "config-secret": f"{path} looks like a secret",
+        }
+        assert one.problem.startswith(said[one.rule])
+        assert one.warning is (one.rule == "credential")
+
+
+def test_what_is_said_of_a_credential_in_a_config(repository):
+    repository.write({
+        "lib/genes.py": LIB + NAMES, "configs/genes/daily.yaml": "first: GENES-WEB-02\nother: X\n",
+        "dags/a.py": DAG.replace(".Config", ".Sources"), "ruff.toml": "exclude = ['*']",
+    })  # fmt: skip
+    # Without a list, nothing is known.
+    assert found(repository) == []
+    repository.write({"credentials.txt": LIST})
+    findings = sorted(_files.check(repository.project()).findings)
+    assert [(one.problem, one.advice) for one in findings] == [
+        ("the credential that first names is not in credentials.txt",
+         "did you mean GENES-WEB-01 or GENES-DB-01?"),
+        ("the credential that other names is not in credentials.txt",
+         "declare it in credentials_sources of the deployment, and add it to credentials.txt"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "told"), [
+    ({"configs/genes/daily.yaml": "first: X\ntable: y\n"}, True),
+    ({"credentials.txt": "# none\n"}, True),
+    ({"lib/genes.py": LIB + NAMES + "\n"}, True),
+    ({"dags/a.py": DAG.replace(".Config", ".Sources") + "\n"}, True),
+    ({"configs/genes/other.yaml": "first: X\n"}, False),
+    ({"dags/b.py": "x = 1\n"}, False),
+])  # fmt: skip
+def test_a_change_by_which_a_config_names_what_is_unknown(repository, changed, told):
+    repository.write({
+        "lib/genes.py": LIB + NAMES, "configs/genes/daily.yaml": "first: X\n",
+        "dags/a.py": DAG.replace(".Config", ".Sources"), "credentials.txt": "",
+        "ruff.toml": "exclude = ['*']",
+    }).commit()  # fmt: skip
+    assert found(repository, since="HEAD") == []
+    repository.write(changed)
+    assert found(repository, since="HEAD") == [at(1, "credential")] * told
+
+
 def test_a_known_credential_is_no_secret(repository):
     repository.write(
         {"configs/a.yaml": "password: ebi-etl-dev\n", "credentials.txt": "ebi-etl-dev"}

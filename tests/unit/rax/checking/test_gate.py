@@ -36,6 +36,23 @@ def test_a_credential_that_this_node_lacks_is_a_warning(repository, node):
     ]  # fmt: skip
 
 
+def test_a_config_names_a_credential_that_this_node_lacks(repository, node):
+    source = (
+        "from dataclasses import dataclass\nfrom rax.config import CredentialName, get_config\n"
+        "@dataclass\nclass Config:\n    source: CredentialName\n    target: CredentialName\n"
+        "get_config('a', Config)\n"
+    )
+    repository.write({"lib/a.py": source, "credentials.txt": "OTHER-DB-02\n",
+                      "configs/a.yaml": "source: EBI-ETL-01\ntarget: OTHER-DB-02\n"})  # fmt: skip
+    outcome = _files.check(repository.project(gate=True))
+    assert outcome.findings == [
+        Finding("configs/a.yaml", 2, "credential",
+         f"the credential that target names is not in {node}",
+         "declare it in credentials_sources of the deployment, with this node among its hosts",
+         True)
+    ]  # fmt: skip
+
+
 def test_a_node_without_credentials_is_told_of_none(repository, node):
     (node / "EBI-ETL-01.json").unlink()
     node.rmdir()
