@@ -77,14 +77,20 @@ def test_what_a_lock_was_made_for_is_imported(prove):
     assert [*prove.asked_for("good==1.0\nother==2.0\n")] == []
 
 
-def test_each_line_of_our_packages_is_imported_or_says_that_it_is_not(prove):
-    asked = (ROOT / "packages/requirements.in").read_text()
+@pytest.mark.parametrize(
+    ("source", "lock"),
+    [
+        ("packages/requirements.in", "packages/requirements-py311.txt"),
+        ("packages/requirements.in", "packages/requirements-py313.txt"),
+        ("requirements/refresh.in", "requirements/refresh.txt"),
+    ],
+)
+def test_each_line_of_our_packages_is_imported_or_says_that_it_is_not(prove, source, lock):
+    asked = (ROOT / source).read_text()
     named = re.findall(r"^([\w-]+).*?(not imported)?(?::.*)?$", asked, re.MULTILINE)
-    for version in ("311", "313"):
-        lock = (ROOT / f"packages/requirements-py{version}.txt").read_text()
-        assert {name for name, _ in prove.asked_for(lock)} == {
-            name for name, left_out in named if not left_out
-        }
+    assert {name for name, _ in prove.asked_for((ROOT / lock).read_text())} == {
+        name for name, left_out in named if not left_out
+    }
 
 
 def test_a_package_that_is_for_another_python_may_be_away(prove):
