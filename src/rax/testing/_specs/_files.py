@@ -2,6 +2,7 @@
 """The files that a spec names: beside it, and never out of the folder of specs."""
 
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ ABSENT = "absent"
 _MAX_PATH_BYTES = 1000
 _MAX_NAME_BYTES = 255
 _MAX_SERVED_FILES = 10_000
+_MAX_LOOKED_AT_FILES = 1000
 
 
 _Look = Callable[[Value, Path], Path | None]
@@ -89,13 +91,17 @@ def _there(value: Value, top: Path, is_there: Callable[[Path], bool], what: str)
     if os.path.lexists(path):
         value.refuse(f"{shown(value.content)} is not a {what}")
     else:
-        hint = near(path.name, _names(path.parent))
+        hint = _hint(path, value.document.file.parent)
         value.refuse(f"there is no {what} {shown(value.content)} beside the spec{hint}")
     return None
 
 
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+def _hint(path: Path, folder: Path) -> str:
+    """Say which file of a folder, or of one inside it, is meant by one that is not there."""
+    inside = itertools.islice(folder.rglob("*"), _MAX_LOOKED_AT_FILES)
+    names = [inner.relative_to(folder).as_posix() for inner in inside]
+    same = [name for name in names if name.rpartition("/")[2] == path.name]
+    return near(same[0], same) if same else near(path.relative_to(folder).as_posix(), names)
 
 
 def _beside(value: Value, top: Path) -> Path | None:

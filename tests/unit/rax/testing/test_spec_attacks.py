@@ -113,6 +113,15 @@ def test_what_is_made_to_be_large_or_deep_is_refused(flows, content, told):
     assert told in flows.mistakes(content)[0]
 
 
+def test_an_answer_is_not_larger_than_it_may_be(flows):
+    os.truncate(flows.folder / "before.sql", 10_000_000)
+    flows.read(SPEC % "http: {A: {GET /: {file: before.sql}}}")
+    os.truncate(flows.folder / "before.sql", 10_000_001)
+    assert flows.mistakes(SPEC % "http: {A: {GET /: {file: before.sql}}}") == [
+        "2: before.sql has more than 10,000,000 bytes: serve a folder"
+    ]
+
+
 def test_a_mistake_never_shows_what_may_be_a_secret(flows):
     found = flows.mistakes("""\
 workflow: a

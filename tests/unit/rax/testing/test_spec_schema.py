@@ -4,9 +4,12 @@ import re
 
 import jsonschema
 import pytest
+import yaml
 
 from rax.credentials import _files as credential_files
 from rax.testing import _specs
+from tests.unit.rax.testing.test_spec_attacks import WHOLE
+from tests.unit.rax.testing.test_spec_mistakes import ROWS, spec
 
 SCHEMA = _specs.schema()
 # What a rule of these refuses is told by the part's title.
@@ -26,6 +29,12 @@ def parts(part, where=""):
 
 def test_it_is_a_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_what_is_read_is_right_in_an_editor_too():
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    for document in (WHOLE, *(yaml.safe_load(spec(row[0], row[2])) for row in ROWS)):
+        assert [*validator.iter_errors(document)] == []
 
 
 def test_who_changes_the_schema_that_they_got_changes_it_for_nobody_else():
