@@ -33,14 +33,12 @@ def outside(tmp_path):
         "http: {A: folder}",
         "http: {A: {GET /: {file: link.csv}}}",
         "meanwhile: {load: {files: {a.csv: link.csv}}}",
-        "files: [loop]",
         "files: [../../secrets/passwords.csv]",
     ],
 )
 def test_no_file_of_a_case_is_out_of_the_folder_of_specs(flows, outside, given):
     (flows.folder / "link.csv").symlink_to(outside / "passwords.csv")
     (flows.folder / "folder").symlink_to(outside)
-    (flows.folder / "loop").symlink_to("loop")
     (found,) = flows.mistakes(SPEC % given)
     assert "leads out of tests/flows" in found or "has a .." in found
     assert "hunter2" not in found
@@ -53,13 +51,19 @@ def test_a_served_folder_has_no_link_that_leads_out(flows, outside):
     assert flows.mistakes(SPEC % "http: {A: site}") == ["2: 'out' leads out of tests/flows"]
 
 
-@pytest.mark.parametrize("golden", ["link.csv", "folder/new.csv", "../new.csv", "loop"])
+@pytest.mark.parametrize("golden", ["link.csv", "folder/new.csv", "../new.csv"])
 def test_no_golden_is_written_out_of_the_folder_of_specs(flows, outside, golden):
     (flows.folder / "link.csv").symlink_to(outside / "passwords.csv")
     (flows.folder / "folder").symlink_to(outside)
-    (flows.folder / "loop").symlink_to("loop")
     (found,) = flows.mistakes(GOLDEN % golden)
     assert "leads out of tests/flows" in found or "has a .." in found
+
+
+def test_a_link_to_itself_is_no_file(flows):
+    (flows.folder / "loop").symlink_to("loop")
+    assert flows.mistakes(SPEC % "files: [loop]") == ["2: 'loop' is not a file"]
+    assert flows.mistakes(SPEC % "http: {A: loop}") == ["2: 'loop' is not a folder"]
+    assert flows.mistakes(GOLDEN % "loop") == ["3: 'loop' is not a file"]
 
 
 def test_links_inside_the_folder_of_specs_are_followed(flows):
