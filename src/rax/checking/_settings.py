@@ -14,11 +14,17 @@
     credentials = "credentials.txt"
     max_parse_seconds = 2.0
 
+    [flows]
+    required = false
+    max_seconds = 600.0
+    unverified = {genes_daily = "runs nowhere but on the cluster of another team"}
+
 All of it may be left out; the wrapper ``./rax`` needs ``[deployment]``.
 """
 
 import dataclasses
 import tomllib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,9 +35,27 @@ from rax.errors import CommandError
 NAME = "rax.toml"
 # More than Airflow itself gives to a file, whose dagbag_import_timeout is 30 s.
 MAX_PARSE_SECONDS = 300.0
-_DEPLOYMENT, _CHECK = "deployment", "check"
+# More than any case of a workflow with a few rows.
+MAX_CASE_SECONDS = 86_400.0
 # What a table of settings holds, in words.
-_KINDS = {str: "a text", bool: "true or false", float: "a number"}
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    float: "a number",
+    tuple: 'a table of names and reasons, such as {genes_daily = "it is another team\'s"}',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flows:
+    """What ``rax.toml`` says of functional tests."""
+
+    # Whether what a workflow lacks of them is a reason to refuse the commit.
+    required: bool = False
+    # How long a case may take with all its runs.
+    max_seconds: float = 600.0
+    # The workflows that need none, and why.
+    unverified: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +76,7 @@ class Settings:
     credentials: str = "credentials.txt"
     # Processor time that a DAG file may take to be loaded.
     max_parse_seconds: float = 2.0
+    flows: Flows = Flows()
 
     @classmethod
     def read(cls, root: Path) -> "Settings":
@@ -70,33 +95,43 @@ class Settings:
         return cls(**_values(tables))
 
 
-_TABLES = {
-    _DEPLOYMENT: ("repository", "ref", "python"),
-    _CHECK: ("dags_folder", "plain_dags", "credentials", "max_parse_seconds"),
+_CHECK = ("dags_folder", "plain_dags", "credentials", "max_parse_seconds")
+_TABLES: dict[str, tuple[type[Settings] | type[Flows], tuple[str, ...]]] = {
+    "deployment": (Settings, ("repository", "ref", "python")),
+    "check": (Settings, _CHECK),
+    "flows": (Flows, tuple(field.name for field in dataclasses.fields(Flows))),
 }
+_MAXIMA = {"max_parse_seconds": MAX_PARSE_SECONDS, "max_seconds": MAX_CASE_SECONDS}
 
 
 def _values(tables: dict[str, Any]) -> dict[str, Any]:
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
     for table, keys in tables.items():
         if table not in _TABLES:
             raise CommandError(f"{NAME}: {table!r} is unknown{near(table, _TABLES)}")
         if not isinstance(keys, dict):
             raise CommandError(f"{NAME}: {table} has to be a table, [{table}]")
-        for key, value in keys.items():
-            if key not in _TABLES[table]:
-                known = near(key, _TABLES[table])
-                raise CommandError(f"{NAME}: [{table}] {key!r} is unknown{known}")
-            kind = kinds[key]
-            is_whole = isinstance(value, int) and not isinstance(value, bool)
-            given = float(value) if kind is float and is_whole else value
-            if not isinstance(given, kind):
-                raise CommandError(f"{NAME}: [{table}] {key} has to be {_KINDS[kind]}")
-            if problem := _problem(key, given):
-                raise CommandError(f"{NAME}: [{table}] {key} {problem}")
-            values[key] = given
+        owner, known = _TABLES[table]
+        found = {key: _value(owner, table, known, key, value) for key, value in keys.items()}
+        values |= found if owner is Settings else {table: owner(**found)}
     return values
+
+
+def _value(
+    owner: type[Settings] | type[Flows], table: str, known: Collection[str], key: str, value: Any
+) -> Any:
+    if key not in known:
+        raise CommandError(f"{NAME}: [{table}] {key!r} is unknown{near(key, known)}")
+    kind = next(type(one.default) for one in dataclasses.fields(owner) if one.name == key)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    elif kind is tuple and isinstance(value, dict):
+        value = tuple(sorted(value.items()))
+    if not isinstance(value, kind):
+        raise CommandError(f"{NAME}: [{table}] {key} has to be {_KINDS[kind]}")
+    if problem := _problem(key, value):
+        raise CommandError(f"{NAME}: [{table}] {key} {problem}")
+    return value
 
 
 def _problem(key: str, value: Any) -> str:
@@ -108,6 +143,10 @@ def _problem(key: str, value: Any) -> str:
             path = PurePosixPath(value)
             if path.is_absolute() or ".." in path.parts:
                 return f"is {value!r}, and has to be a path below this folder"
-    elif isinstance(value, float) and not 0 < value <= MAX_PARSE_SECONDS:
-        return f"is {value:g}, and has to be more than 0 and at most {MAX_PARSE_SECONDS:g}"
+    elif isinstance(value, float) and not 0 < value <= _MAXIMA[key]:
+        return f"is {value:g}, and has to be more than 0 and at most {_MAXIMA[key]:g}"
+    elif isinstance(value, tuple):
+        for name, reason in value:
+            if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
+                return f"has to give the reason for {name}, as a text in one line"
     return ""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rax.checking import _dags, _files, _tests
+from rax.checking import _dags, _files, _flows, _tests
 from rax.checking._finding import Finding, Outcome
 from rax.checking._project import Project
 from rax.errors import RaxError
@@ -45,6 +45,7 @@ STAGES = (
     Stage("files", "Files", _files.check),
     Stage("dags", "DAGs", _dags.check),
     Stage("tests", "Tests", _tests.check),
+    Stage("flows", "Flows", _flows.check),
 )
 # Those that are quick enough for each commit.
 FAST = ("files", "dags")

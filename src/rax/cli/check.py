@@ -43,8 +43,8 @@ def add_parser(commands: "Commands") -> None:
     check.add_argument(
         "--gate",
         action="store_true",
-        help="do what a node does before it publishes: without ruff, git and tests, and with the "
-        "names of its own credentials",
+        help="do what a node does before it publishes: without ruff, git, tests and flows, and "
+        "with the names of its own credentials",
     )
     check.add_argument(
         "--since",

@@ -59,7 +59,9 @@ def _run_pytest(root: Path, report: Path, output: Path) -> tuple[int, str]:
     words = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "rax.testing.plugin",
              f"--ignore-glob=*{SUFFIX}",
              f"--rootdir={root}", f"--junit-xml={report}", "-o", "junit_family=xunit1",
-             "--color=no", "--quiet", "--continue-on-collection-errors"]  # fmt: skip
+             "--color=no", "--quiet", "--continue-on-collection-errors",
+             # The next stage has these.
+             "--ignore-glob=*.flow.yaml"]  # fmt: skip
     if not any((root / name).is_file() for name in _SETTINGS):
         # Those of a folder above are others' settings.
         words += ["-c", os.devnull]

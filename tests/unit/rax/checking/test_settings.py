@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from rax.checking._settings import Settings
+from rax.checking._settings import Flows, Settings
 from rax.errors import CommandError
 
 ALL = """
@@ -17,6 +17,11 @@ dags_folder = "airflow/dags"
 plain_dags = true
 credentials = "names.txt"
 max_parse_seconds = 5
+[flows]
+required = true
+max_seconds = 30
+[flows.unverified]
+genes_daily = "it is another team's"
 """
 
 
@@ -30,6 +35,7 @@ def test_all_settings(repository):
         plain_dags=True,
         credentials="names.txt",
         max_parse_seconds=5.0,
+        flows=Flows(True, 30.0, (("genes_daily", "it is another team's"),)),
     )
 
 
@@ -59,6 +65,12 @@ def test_what_is_left_out_has_a_default(repository, content):
     ("[check]\ndags_folder = '/etc'\n", "is '/etc', and has to be a path below this folder"),
     ("[check]\ncredentials = '../x'\n", "is '../x', and has to be a path below this folder"),
     ("[check]\ncredentials = ['x']\n", "[check] credentials has to be a text"),
+    ("[flows]\nrequire = true\n", "[flows] 'require' is unknown: did you mean required?"),
+    ("[flows]\nmax_seconds = 0\n", "[flows] max_seconds is 0, and has to be more than 0"),
+    ("[flows]\nunverified = ['a']\n",
+     "[flows] unverified has to be a table of names and reasons"),
+    ("[flows]\nunverified = {a = ''}\n", "[flows] unverified has to give the reason for a"),
+    ("[flows.unverified]\na = true\n", "[flows] unverified has to give the reason for a"),
     ("[check\n", "is not TOML: Expected ']' at the end of a table"),
     (b"\xff", "is not TOML: 'utf-8' codec"),
     (b"#" * 5_000_001, "is larger than 5,000,000 bytes"),
