@@ -23,6 +23,7 @@ def test_the_example_passes_its_check():
         "files": [],
         "dags": [],
         "tests": [],
+        "flows": [],
     }
     assert not any(stage["failed"] or stage["skipped"] for stage in stages)
     assert ended.returncode == 0, ended.stderr

@@ -6,8 +6,10 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from rax.config import CredentialName
 
@@ -21,6 +23,8 @@ class Config:
     table: str
     year: int
     months: tuple[int, ...]
+    file: str | None = None
+    """A file with the flights, in place of that of the package: with few of them, for a test."""
 
 
 # The columns of the source and their types in the target.
@@ -60,14 +64,25 @@ def source() -> Path:
     return Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
 
 
-def read(path: Path | None = None) -> Iterator[list[str]]:
+def read(file: str | Path | None = None) -> Iterator[list[str]]:
     """Yield every flight as a list of texts, in the order of COLUMNS."""
-    with zipfile.ZipFile(path or source()) as archive, archive.open("flights.csv") as file:
-        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+    with opened(Path(file) if file else source()) as lines:
+        rows = csv.reader(lines)
         header = next(rows, [])
         if header != list(COLUMNS):
             raise ValueError(f"The source has the columns {header}, expected {list(COLUMNS)}")
         yield from rows
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """Open the flights, which may be in a zip archive."""
+    if path.suffix != ".zip":
+        with path.open(encoding="utf-8", newline="") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive, archive.open("flights.csv") as inner:
+        yield io.TextIOWrapper(inner, encoding="utf-8", newline="")
 
 
 def select(rows: Iterable[list[str]], year: int, month: int) -> Iterator[list[str]]:

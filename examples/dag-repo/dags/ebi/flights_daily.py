@@ -39,7 +39,7 @@ def ebi_flights_daily() -> None:
     @check
     def source_has_flights() -> dict[str, Any]:
         """Abort before anything is changed, when a month has no flights at all."""
-        rows = flights.count_by_month(flights.read(), CONFIG.year)
+        rows = flights.count_by_month(flights.read(CONFIG.file), CONFIG.year)
         if empty := [month for month in CONFIG.months if not rows.get(month)]:
             raise CheckError(f"The source has no flights for {CONFIG.year}, months {empty}")
         return {"rows": sum(rows[month] for month in CONFIG.months), "host": socket.gethostname()}
@@ -57,7 +57,7 @@ def ebi_flights_daily() -> None:
     @task(max_active_tis_per_dagrun=4)
     def load_month(month: int) -> dict[str, Any]:
         """Replace the rows of one month."""
-        rows = flights.select(flights.read(), CONFIG.year, month)
+        rows = flights.select(flights.read(CONFIG.file), CONFIG.year, month)
         with transaction(CONFIG.source) as cursor:
             statement = sql.SQL("DELETE FROM {} WHERE year = %s AND month = %s")
             cursor.execute(statement.format(TABLE), (CONFIG.year, month))
@@ -75,7 +75,7 @@ def ebi_flights_daily() -> None:
         """
         if summary.aborted:
             return None
-        expected = flights.count_by_month(flights.read(), CONFIG.year)
+        expected = flights.count_by_month(flights.read(CONFIG.file), CONFIG.year)
         with transaction(CONFIG.source) as cursor:
             statement = sql.SQL("SELECT month, count(*) FROM {} WHERE year = %s GROUP BY month")
             cursor.execute(statement.format(TABLE), (CONFIG.year,))
