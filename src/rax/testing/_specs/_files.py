@@ -56,7 +56,8 @@ def given_folder(value: Value, top: Path) -> Path | None:
             value.refuse(f"{shown(value.content)} has more than {_MAX_SERVED_FILES:,} files")
             return None
         if inner.is_symlink() and not _is_inside(inner, top):
-            value.refuse(f"{shown(inner.relative_to(folder).as_posix())} leads out of {FOLDER}")
+            name = shown(inner.relative_to(folder).as_posix())
+            value.refuse(f"{name} leads out of the folder {top.name}")
             return None
     return folder
 
@@ -86,9 +87,13 @@ def case_path(value: Value, name: str) -> str | None:
 
 def _there(value: Value, top: Path, is_there: Callable[[Path], bool], what: str) -> Path | None:
     path = _beside(value, top)
-    if path is None or is_there(path):
-        return path
-    if os.path.lexists(path):
+    if path is None:
+        return None
+    if is_there(path):
+        if os.access(path, os.R_OK):
+            return path
+        value.refuse(f"{shown(value.content)} cannot be read by this account")
+    elif os.path.lexists(path):
         value.refuse(f"{shown(value.content)} is not a {what}")
     else:
         hint = _hint(path, value.document.file.parent)
@@ -109,7 +114,7 @@ def _beside(value: Value, top: Path) -> Path | None:
     problem = _problem(value.content)
     path: Path = value.document.file.parent / value.content
     if not problem and not _is_inside(path, top):
-        problem = f"leads out of {FOLDER}"
+        problem = f"leads out of the folder {top.name}"
     if problem:
         value.refuse(f"{shown(value.content)} {problem}: a path beside the spec is expected")
         return None

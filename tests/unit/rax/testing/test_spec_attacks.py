@@ -40,7 +40,7 @@ def test_no_file_of_a_case_is_out_of_the_folder_of_specs(flows, outside, given):
     (flows.folder / "link.csv").symlink_to(outside / "passwords.csv")
     (flows.folder / "folder").symlink_to(outside)
     (found,) = flows.mistakes(SPEC % given)
-    assert "leads out of tests/flows" in found or "has a .." in found
+    assert "leads out of the folder flows" in found or "has a .." in found
     assert "hunter2" not in found
 
 
@@ -48,7 +48,7 @@ def test_a_served_folder_has_no_link_that_leads_out(flows, outside):
     (flows.folder / "site" / "in").symlink_to(flows.folder / "before.sql")
     flows.read(SPEC % "http: {A: site}")
     (flows.folder / "site" / "out").symlink_to(outside)
-    assert flows.mistakes(SPEC % "http: {A: site}") == ["2: 'out' leads out of tests/flows"]
+    assert flows.mistakes(SPEC % "http: {A: site}") == ["2: 'out' leads out of the folder flows"]
 
 
 @pytest.mark.parametrize("golden", ["link.csv", "folder/new.csv", "../new.csv"])
@@ -56,7 +56,7 @@ def test_no_golden_is_written_out_of_the_folder_of_specs(flows, outside, golden)
     (flows.folder / "link.csv").symlink_to(outside / "passwords.csv")
     (flows.folder / "folder").symlink_to(outside)
     (found,) = flows.mistakes(GOLDEN % golden)
-    assert "leads out of tests/flows" in found or "has a .." in found
+    assert "leads out of the folder flows" in found or "has a .." in found
 
 
 def test_a_link_to_itself_is_no_file(flows):
