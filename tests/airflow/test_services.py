@@ -1,25 +1,30 @@
 """A case's databases, by the real PostgreSQL, as the code of a workflow reaches them."""
 
+import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psycopg2
 import pytest
+from airflow.exceptions import AirflowNotFoundException
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import BaseHook
 from airflow.sdk.configuration import clear_secrets_backends_cache
 
 from rax.config import get_config
 from rax.credentials import get_credentials, list_credentials
 from rax.errors import ServiceError
-from rax.testing._model import Change, Given, Place, Query, TaskKey
+from rax.testing._model import Change, Given, HttpSource, Place, Query, TaskKey
 from rax.testing._outputs import Captured
-from rax.testing._services import Services, _account, _binaries
+from rax.testing._services import Services, _account, _binaries, _children
 
 NAME = "EBI-ETL-DEV-01"
 SECOND = "ARCHIVE"
@@ -99,7 +104,7 @@ def test_a_case_finds_its_databases_and_all_comes_back(start, sql, inside):
         postgres={NAME: (sql,), SECOND: ()},
         configs={"ebi": {"months": [1]}},
         credentials={
-            SECOND: {"user": 'odd "user', "pass": "given", "metadata": {"database": "a b"}}
+            SECOND: {"user": 'odd "user', "pass": "given", "metadata": {"database": "a=b 'c"}}
         },
         variables={"colour": "red"},
         connections={"by_uri": "http://example.com"},
@@ -130,6 +135,26 @@ def test_a_case_finds_its_databases_and_all_comes_back(start, sql, inside):
         # By the port and the password that it had before.
         assert hook.get_records("SELECT count(*) FROM flights") == [(3,)]
         assert [path.name for path in services.work.iterdir()] == ["in.sql"]
+
+
+def test_each_service_is_a_connection_of_airflow(start, sql, root, inside):
+    given = Given(sqlite={"LITE": ()}, http={"WEB": HttpSource(root)}, down=frozenset({"SHUT"}))
+    with start(given) as services:
+        inside(services)
+        lite = BaseHook.get_connection("LITE")
+        assert lite.conn_type == "sqlite"
+        with sqlite3.connect(lite.host) as connection:
+            connection.execute("CREATE TABLE t (a)")
+        connection.close()
+        assert services.table(Query("LITE", "SELECT * FROM t")).content == b"a\n"
+        web = BaseHook.get_connection("WEB")
+        assert (web.conn_type, web.schema) == ("http", "http")
+        url = f"{web.schema}://{web.host}:{web.port}/{sql.relative_to(root)}"
+        with urllib.request.urlopen(url) as answer:  # noqa: S310 - of the case
+            assert answer.read().decode() == BEFORE
+        # Whatever else this machine or a node has.
+        with pytest.raises(AirflowNotFoundException):
+            BaseHook.get_connection("OTHER")
 
 
 def test_a_wrong_password_is_refused_as_in_production(start, inside):
@@ -348,16 +373,24 @@ def test_an_account_without_a_name_is_told_to_have_one(start, monkeypatch):
     )
 
 
-def memory_segments():
-    return Path("/proc/sysvipc/shm").read_text().count("\n")
+def segments_of(creator):
+    """Return the segments of shared memory that a process has made, as this process sees them."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return [line for line in lines if int(line.split()[4]) == creator]
+
+
+def postmaster_of(services):
+    file = services.work.parent / "postgresql/data/postmaster.pid"
+    return int(file.read_text().split()[0])
 
 
 def test_a_killed_case_leaves_nothing(start, sql):
     services = start(Given(postgres={NAME: (sql,)}))
-    before = memory_segments()
+    note = services.work.parent.with_suffix(".pid")
 
     def work():
         with services:
+            note.write_text(str(postmaster_of(services)))
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_a_child(work) == -signal.SIGKILL
@@ -369,14 +402,30 @@ def test_a_killed_case_leaves_nothing(start, sql):
     assert not postmaster.exists()
     # It removes that file last, and its socket before.
     assert not [*folder.glob(".s.PGSQL*")]
-    assert memory_segments() <= before
+    assert segments_of(int(note.read_text())) == []
+
+
+def unshares():
+    """Say whether the kernel gives this account a namespace for shared memory."""
+    return in_a_child(lambda: int(ctypes.CDLL(None).unshare(_children._CLONE_NEWIPC) != 0)) == 0
+
+
+@pytest.mark.skipif(not unshares(), reason="the kernel gives this account no namespaces")
+def test_a_killed_server_leaves_no_shared_memory(start):
+    with start(Given(postgres={NAME: ()})) as services:
+        postmaster = postmaster_of(services)
+        os.killpg(postmaster, signal.SIGKILL)
+        assert "connection to server" in services.table(Query(NAME, "SELECT 1")).error
+        services.reset()
+        assert services.table(Query(NAME, "SELECT 1 AS a")).content == b"a\n1\n"
+    assert segments_of(postmaster) == []
 
 
 def test_keep_leaves_the_databases_up(start, sql):
     with start(Given(postgres={NAME: (sql,)}), keep=True) as services:
         (line,) = services.kept()
     folder = services.work.parent / "postgresql"
-    postmaster = int(folder.joinpath("data/postmaster.pid").read_text().split()[0])
+    postmaster = postmaster_of(services)
     try:
         assert f"host={folder}" in line
         assert services.table(FLIGHTS) == Captured(FILLED)

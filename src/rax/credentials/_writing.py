@@ -40,8 +40,11 @@ def encode(name: str, fields: Mapping[str, Any]) -> bytes:
 
     :raises MalformedCredentialError: it takes none of these; no value is in the message
     """
-    content = f"{json.dumps(fields, indent=2)}\n".encode()
-    values, problem = _files.parse(content)
+    try:
+        content = f"{json.dumps(fields, indent=2)}\n".encode()
+    except (TypeError, ValueError):
+        content = b""
+    values, problem = _files.parse(content) if content else (None, "JSON cannot hold it")
     if values is None:
         raise MalformedCredentialError(f"the credential {name} cannot be: {problem}")
     return content

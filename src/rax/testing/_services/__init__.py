@@ -3,16 +3,16 @@
 
 All of it ends with the case, also when that is killed: Linux tells PostgreSQL that the case has
 ended, and the HTTP server finds the end of its input. Both are in sessions of their own, so that a
-signal to the group of the case misses them: PostgreSQL that is killed, and not ended, would leave a
-few bytes of shared memory in the system, unless the case has unshared ``CLONE_NEWIPC``.
+signal to the group of the case misses them, and PostgreSQL ends in order.
 
 PostgreSQL refuses to run as user id 0, also where that is another one's in a user namespace. So the
 namespace of an ordinary user has to map its id to itself; root starts it as ``nobody``.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -75,9 +75,10 @@ class Services:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._folder.chmod(0o700)
-        self.work.mkdir(0o700)
-        with ExitStack() as stack:
+        with _told(), ExitStack() as stack:
+            self._check_names()
+            self._folder.chmod(0o700)
+            self.work.mkdir(0o700)
             for service in self._make():
                 self._services.append(service)
                 stack.callback(service.close)
@@ -102,10 +103,11 @@ class Services:
 
         :raises ServiceError: it cannot be started again
         """
-        for service in reversed(self._services):
-            service.stop()
-        for service in self._services:
-            service.start()
+        with _told():
+            for service in reversed(self._services):
+                service.stop()
+            for service in self._services:
+                service.start()
 
     def table(self, query: Query) -> Captured:
         """Return what a query gives, in UTC, its rows sorted; or in a line why it gives nothing."""
@@ -137,6 +139,13 @@ class Services:
         """Return the lines by which a person asks the databases that ``keep`` leaves up."""
         databases = dict.fromkeys(self._databases.values())
         return tuple(line for database in databases for line in database.kept())
+
+    def _check_names(self) -> None:
+        given = self._given
+        names = Counter([*given.postgres, *given.sqlite, *given.http])
+        for name, count in names.items():
+            if count > 1:
+                raise ServiceError(f"{name} is given twice: a credential leads to one service")
 
     def _make(self) -> Iterator[_Service]:
         """Yield each service; the next one is made when it has started."""
@@ -195,6 +204,16 @@ class Services:
             "RAX_CREDENTIALS_DIR": str(folder),
             "RAX_CONFIG_DIR": os.pathsep.join(map(str, roots)),
         }
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have a full disk, and what else a system refuses, be a ServiceError."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise ServiceError(f"what the case is given: {where}{error.strerror}") from None
 
 
 def _named(prefix: str, values: Mapping[str, str]) -> dict[str, str]:

@@ -6,17 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
 from rax.testing._services._account import Account
 
-# Of <linux/prctl.h>. Other systems lack it: there, a program looks itself whether the case lives.
+# prctl(2) and unshare(2). Other systems lack them: there, what serves a case that is killed stays.
 _PR_SET_PDEATHSIG: Final = 1
-_prctl: Callable[..., int] | None = (
-    ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
-)
+_CLONE_NEWIPC: Final = 0x8000000
+_libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 MAX_STOP_SECONDS = 10.0
 
 
@@ -39,10 +38,18 @@ def start(
     """
     parent = os.getpid()
 
-    def tie_to_parent() -> None:
-        # After the change of the account, which would undo it.
-        if last_signal is not None and _prctl is not None:
-            _prctl(_PR_SET_PDEATHSIG, int(last_signal))
+    def prepare() -> None:
+        if _libc is not None:
+            # Where the kernel allows it, shared memory of its own, which nothing can leave behind:
+            # PostgreSQL that is killed could not remove a segment of System V.
+            _libc.unshare(_CLONE_NEWIPC)
+        if account is not None:
+            os.setgroups(())
+            os.setgid(account.gid)
+            os.setuid(account.uid)
+        if last_signal is not None and _libc is not None:
+            # A change of the account would undo it.
+            _libc.prctl(_PR_SET_PDEATHSIG, int(last_signal))
             if os.getppid() != parent:
                 os._exit(1)
 
@@ -54,9 +61,8 @@ def start(
         cwd=folder,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=tie_to_parent,
+        preexec_fn=prepare,
         pass_fds=descriptors,
-        **as_account(account),
     )
     return process
 

@@ -39,7 +39,7 @@ class Files:
         """Remove all that is in the folder."""
         for entry in os.scandir(self.folder):
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                _remove(entry.path)
             else:
                 os.unlink(entry.path)  # noqa: PTH108 - of an entry
 
@@ -105,6 +105,19 @@ class Files:
         # The last part may be a link that is replaced; what is above must not lead out.
         inside = place.parent.resolve().is_relative_to(self.folder.resolve())
         return place if inside else None
+
+
+def _remove(folder: str) -> None:
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        # A task may close a folder to its own account, too.
+        os.chmod(folder, 0o700)  # noqa: PTH101 - of an entry
+        for path, folders, _files in os.walk(folder):
+            for name in folders:
+                if not os.path.islink(f"{path}/{name}"):  # noqa: PTH114 - of a walk
+                    os.chmod(f"{path}/{name}", 0o700)  # noqa: PTH101 - of a walk
+        shutil.rmtree(folder)
 
 
 def _reason(error: OSError) -> str:

@@ -2,6 +2,7 @@
 """The databases of PostgreSQL that a case is given, each behind a credential of its own."""
 
 import io
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -112,10 +113,16 @@ class Postgres:
     def kept(self) -> Iterator[str]:
         """Yield the lines by which a person asks each database."""
         for database in self._databases.values():
-            yield (
-                f"{self._psql} 'host={self._server.folder} port={self._server.port}"
-                f" user={database.user} dbname={database.name}'"
-            )
+            yield f"{self._psql} {shlex.quote(self._address(database.user, database.name))}"
+
+    def _address(self, user: str, database: str) -> str:
+        """Return what leads a program to a database, by the socket."""
+        from psycopg2.extensions import make_dsn
+
+        address: str = make_dsn(
+            host=str(self._server.folder), port=self._server.port, user=user, dbname=database
+        )
+        return address
 
     @contextmanager
     def _connection(self, user: str, database: str, options: str) -> Iterator[Any]:
@@ -130,10 +137,7 @@ class Postgres:
         try:
             with closing(
                 psycopg2.connect(
-                    host=str(self._server.folder),
-                    port=self._server.port,
-                    user=user,
-                    dbname=database,
+                    self._address(user, database),
                     sslmode="disable",
                     client_encoding="UTF8",
                     options=options,
@@ -179,8 +183,7 @@ class Postgres:
         role = '"' + database.user.replace('"', '""') + '"'
         command = [
             *(self._psql, "--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1"),
-            *("--host", self._server.folder, "--port", self._server.port, "--username", ADMIN),
-            *("--dbname", database.name, "--output", "/dev/null"),
+            *("--dbname", self._address(ADMIN, database.name), "--output", "/dev/null"),
             *("--command", f"SET SESSION AUTHORIZATION {role}", "--file", file),
         ]
         try:

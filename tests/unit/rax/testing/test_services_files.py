@@ -5,20 +5,24 @@ import io
 import json
 import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from rax.config import get_config
 from rax.credentials import get_credentials, list_credentials
 from rax.errors import ServiceError
+from rax.testing._model import Given, HttpSource
 from rax.testing._outputs import Captured
-from rax.testing._services import _files, _tables
+from rax.testing._services import Services, _files, _tables
 from rax.testing._services._credentials import merge, write_credentials
 from rax.testing._services._files import Files
 from rax.testing._services._overlay import write_configs
 
 NAME = "EBI-ETL-DEV-01"
 SECRET = "s3cr3t-canary"
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -116,6 +120,56 @@ def test_a_file_that_cannot_be_copied_is_named(work, tmp_path):
         Files(work, {"a.csv": tmp_path / "no.csv"}).start()
 
 
+@pytest.mark.parametrize("case", ["root", "ordinary"])
+def test_a_folder_that_a_task_has_closed_is_removed(case):
+    if case == "ordinary" and os.geteuid() != 0:
+        pytest.skip("this is an ordinary account already")
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder, "a/b")
+        inner.mkdir(parents=True)
+        inner.joinpath("c").touch()
+        inner.joinpath("link").symlink_to("/")
+        for path in (inner, inner.parent):
+            path.chmod(0)
+        child = os.fork()
+        if not child:
+            code = 70
+            try:
+                if case == "ordinary":
+                    for path in (folder, inner.parent, inner):
+                        os.chown(path, NOBODY, NOBODY)
+                    os.setuid(NOBODY)
+                Files(Path(folder), {}).stop()
+                code = len(os.listdir(folder))  # noqa: PTH208 - of all
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            Given(sqlite={NAME: ()}, http={NAME: HttpSource()}),
+            f"{NAME} is given twice: a credential",
+        ),
+        (Given(files={"a" * 300: Path("/etc/hostname")}), "given as aaa"),
+    ],
+)
+def test_what_cannot_be_started_is_told(tmp_path, given, message):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    with pytest.raises(ServiceError, match=message), Services(given, folder, tmp_path, tmp_path):
+        pass
+
+
+def test_a_folder_that_is_there_no_more_is_told(tmp_path):
+    gone = tmp_path / "gone"
+    with pytest.raises(ServiceError) as raised, Services(Given(), gone, tmp_path, tmp_path):
+        pass
+    assert str(raised.value) == f"what the case is given: {gone}: No such file or directory"
+
+
 def test_configs_are_merged_and_read_back_the_same(tmp_path, monkeypatch):
     values = {
         "months": [1, 2],
@@ -172,6 +226,11 @@ def test_credentials_are_those_of_the_case_alone(tmp_path, monkeypatch):
         (NAME, {"pas": SECRET}, f"the credential {NAME} has no field 'pas': did you mean pass?"),
         (NAME, {"pass": [SECRET]}, f"the credential {NAME} cannot be: pass is not a string"),
         (NAME, {"metadata": SECRET}, f"the credential {NAME} cannot be: metadata is not an object"),
+        (
+            NAME,
+            {"metadata": {SECRET: {1}}},
+            f"the credential {NAME} cannot be: JSON cannot hold it",
+        ),
         ("../x", {}, "'../x' is not the name of a credential"),
     ],
 )
