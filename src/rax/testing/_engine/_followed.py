@@ -142,7 +142,8 @@ def _log(file: Path, root: Path, secrets: list[str]) -> str:
     """Return what a run wrote and logged, as ``rax run`` shows it."""
     shown: list[str] = []
     output = Output(root, secrets, shown.append, everything=False)
-    with file.open(errors="replace") as lines:
+    # An author's code may have removed it.
+    with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             output.line(line.rstrip("\n"))
     return "".join(shown)

@@ -23,6 +23,7 @@ from rax.testing._engine._tasks import Tasks
 from rax.testing._model import RunKind
 from rax.testing._outputs import RunOutput
 from rax.testing._services import Services
+from rax.workflow._text import reason
 
 
 class RunError(RaxError):
@@ -100,7 +101,7 @@ class Runs:
         try:
             run = dag.test(run_conf=conf, **options)
         except Exception as error:
-            raise RunError(f"the run {kind} broke off: {type(error).__name__}: {error}") from None
+            raise RunError(f"the run {kind} broke off: {reason(error)}") from None
         finally:
             sys.stdout = sys.__stdout__
             self._listener.tasks = self._denials.tasks = None

@@ -72,6 +72,11 @@ class Server:
         self._running = None
         self._ends.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that has Airflow."""
+        return self._process.pid
+
     def run(
         self,
         spec: Spec,
