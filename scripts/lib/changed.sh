@@ -45,7 +45,7 @@ tests_of() {
     tests/unit/*) say "$(cut -d/ -f1-3 <<<"$1")" ;;
     tests/attacks/*) say tests/attacks ;;
     tests/conftest.py | pyproject.toml | requirements/* | ansible.cfg | collections/*) say "${unit_tests[@]}" ;;
-    examples/* | molecule/* | tests/repo/* | tests/airflow/* | docs/* | *.md | galaxy.yml | LICENSE) ;;
+    examples/* | molecule/* | tests/repo/* | tests/airflow/* | tests/flows_mutations/* | docs/* | *.md | galaxy.yml | LICENSE) ;;
     .ci/* | .config/* | .gitignore | .ansible-lint | .yamllint | .shellcheckrc) ;;
     *) return 1 ;;
   esac
