@@ -48,6 +48,8 @@ class Project:
         # The DAGs that the stage of the DAGs has loaded, each with its file: those that are asked
         # for. None where it has not run.
         self.dags: list[tuple[str, Dag]] | None = None
+        # The files of DAGs that it could not load, whose DAGs nobody knows.
+        self.unloaded: set[str] = set()
         self.settings = Settings.read(self.root)
         self._in_git = not gate and any(
             (folder / ".git").exists() for folder in (self.root, *self.root.parents)

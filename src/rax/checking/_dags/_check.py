@@ -82,11 +82,17 @@ class _Stage:
             self._load(file, is_asked=False)
         dags = {file: found.dags for file, found in self.loaded.items()}
         self.project.dags = [(file, dag) for file in wanted for dag in dags.get(file, ())]
+        self.project.unloaded = {file for file in self.found.run if self._is_unloaded(file, wanted)}
         self.findings += _findings.of_duplicates(dags)
         made = sum(len(dags[file]) for file in wanted if file in dags)
         looked_at = f"{count(len(wanted), 'DAG file')}, {count(made, 'DAG')}"
         told = [finding for finding in set(self.findings) if not self._is_told(finding)]
         return Outcome(sorted(told), looked_at, names=tuple(wanted))
+
+    def _is_unloaded(self, file: str, wanted: list[str]) -> bool:
+        if file not in wanted:
+            return file not in self._loadable()
+        return file not in self.loaded or self.loaded[file].error is not None
 
     def _is_told(self, finding: Finding) -> bool:
         """Return whether a stage before has told of this mistake, which nobody reads twice."""

@@ -98,7 +98,8 @@ class _Stage:
         is_warning = not self.settings.required
         self.findings += [one._replace(warning=is_warning) for one in lacking]
         self.findings += _orphans.of_files(self.project, self.specs)
-        if self._knows_all:
+        # Why a file cannot be loaded is told already.
+        if self._knows_all and not self.project.unloaded:
             ids = [one.dag.id for _file, one in self.known]
             self.findings += _gate.unknown_workflows(self.specs, ids)
             self.findings += _gate.lowered(reasons, [one for _file, one in self.known])

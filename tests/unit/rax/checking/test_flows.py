@@ -41,7 +41,7 @@ cases:
 def outcome(repository, monkeypatch):
     """Run the stage on files, with these DAGs, and outputs by the names of cases."""
 
-    def run(files, dags=(GENES,), outputs=None, **options):
+    def run(files, dags=(GENES,), outputs=None, unloaded=(), **options):
         repository.write({"dags/genes.py": "", **files})
         ran = []
 
@@ -62,7 +62,7 @@ def outcome(repository, monkeypatch):
 
         monkeypatch.setattr(_check, "Server", Server)
         project = repository.project(**options)
-        project.dags = list(dags)
+        project.dags, project.unloaded = list(dags), set(unloaded)
         return _flows.check(project), ran
 
     return run
@@ -223,6 +223,11 @@ def test_a_spec_of_no_workflow_is_not_run(outcome):
     assert ("flow-workflow", 1, "there is no workflow gene_daily: did you mean genes_daily?",
             "") in rules(found)  # fmt: skip
     assert ran == []
+
+
+def test_a_workflow_whose_file_cannot_be_loaded_is_told_once(outcome):
+    found, ran = outcome(spec(), [], unloaded={"dags/genes.py"})
+    assert (found.findings, ran, found.looked_at) == ([], [], "0 cases of 0 workflows")
 
 
 def test_a_spec_that_cannot_be_read(outcome):
