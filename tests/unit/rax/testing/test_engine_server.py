@@ -22,7 +22,9 @@ def hear():
         sys.exit()
     return line
 def tell(number, kind, **fields):
-    (folder / f"0/events/{number}.{kind}").write_text(json.dumps(fields))
+    new = folder / f"0/events/.{number}"
+    new.write_text(json.dumps(fields))
+    new.rename(folder / f"0/events/{number}.{kind}")
     say("look")
 """
 
