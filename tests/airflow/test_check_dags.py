@@ -464,13 +464,17 @@ def test_since_a_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "load", lambda self, file: loaded.append(file) or load(self, file))
     (tmp_path / "lib/changes.py").write_text("X = 2\n")
     (tmp_path / "dags/taxa.py").write_text(HEAD + loads["genes"])
-    found = _dags.check(Project(tmp_path, since="HEAD"))
+    project = Project(tmp_path, since="HEAD")
+    found = _dags.check(project)
     assert loaded == ["dags/imports.py", "dags/taxa.py", "dags/genes.py"]
     assert [finding[:3] for finding in found.findings] == [
         ("dags/imports.py", 4, "import-error"),
         ("dags/taxa.py", 11, "duplicate-dag"),
     ]
     assert found.looked_at == "2 DAG files, 1 DAG"
+    # What the stage of the flows asks.
+    assert [(file, dag.id) for file, dag in project.dags] == [("dags/taxa.py", "genes")]
+    assert project.unloaded == {"dags/imports.py"}
 
 
 def test_a_repository_without_dags_asks_nobody(tmp_path, monkeypatch):
