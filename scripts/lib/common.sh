@@ -102,6 +102,12 @@ need_engine() {
 
 lock_stamp() { cat "requirements/$1.txt" requirements/uv.txt | sha256sum | cut -d' ' -f1; }
 
+# compile_packages ENVIRONMENT: uv leaves that to each start, and a stage starts Ansible hundreds of times. Where
+# PYTHONDONTWRITEBYTECODE is set, all of them would compile it anew. Files that are no Python of this version stay as they are.
+compile_packages() {
+  "$1/bin/python" -m compileall -qq -j 0 -x '/(ansible_collections|tests?)/' "$1/lib" || true
+}
+
 # need_tools NAME: the Python tools of this checkout, in .venv, from requirements/NAME.txt. The lock
 # `dev` has all that `deploy` has, so an environment of the former serves both.
 need_tools() {
@@ -116,6 +122,7 @@ need_tools() {
   fi
   step "install the Python tools" .venv/bin/uv pip sync --no-config --system-certs --python .venv/bin/python \
     --require-hashes "requirements/$name.txt" requirements/uv.txt
+  step "compile the Python tools" compile_packages .venv
   lock_stamp "$name" >.venv/.lock
 }
 
