@@ -25,7 +25,4 @@ class AskingAction(ActionBase):
         AnsibleConnectionFailure where the host can't be reached.
         """
         # With something to read, ssh makes no terminal, which would mix output and errors.
-        said: dict[str, Any] = self._low_level_execute_command(
-            shlex.join(argv), in_data=f"{stdin}\n".encode()
-        )
-        return said
+        return {**self._low_level_execute_command(shlex.join(argv), in_data=f"{stdin}\n".encode())}

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands between a node and Ansible's own output and process.
 
-ansible-core 2.19 prints a module's warnings, deprecations, errors and diffs as they come, escape
-sequences included, and takes statistics out of any result in the process of all hosts, which a
-wrong type ends. Neither has a plugin of its own to be put right in: all that is printed passes
-Display.display and Display._log, all that a module returns passes ActionBase._parse_returned_data.
+ansible-core prints a module's warnings, deprecations, errors and diffs as they come, escape
+sequences included. 2.19 takes statistics out of any result in the process of all hosts, which a
+wrong type ends; 2.21 drops some of the wrong types. Nothing of that has a plugin of its own to be
+put right in: all that is printed passes Display.display and Display._log, all that a module returns
+passes ActionBase._parse_returned_data.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible._internal import _task
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.callback import CallbackBase
@@ -24,6 +26,8 @@ from ansible_collections.caspian.airflow.plugins.plugin_utils.printable import o
 # Ansible's own colours.
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _MARK = "_caspian_guarded"
+# What ansible-core makes of a module's answer, from 2.21 on.
+_RESULT: Any = getattr(_task, "UnifiedTaskResult", None)
 
 
 class Shown(str):
@@ -113,14 +117,29 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
 def _guard_results() -> None:
     parse = ActionBase._parse_returned_data
 
-    def guarded_parse(self: ActionBase, *args: Any, **options: Any) -> dict[str, Any]:
+    def guarded_parse(self: ActionBase, *args: Any, **options: Any) -> Any:
         try:
             result = parse(self, *args, **options)
-            node_answers.module_result(result)
-        except (RecursionError, node_answers.AnswerError) as error:
-            problem = error if isinstance(error, ValueError) else "it is nested too deeply"
-            raise AnsibleError(f"The module's answer cannot be used: {problem}.") from None
-        return result
+            return result if _RESULT else _usable(result)
+        except RecursionError:
+            raise _unusable("it is nested too deeply") from None
 
     replaced = guarded_parse
     ActionBase._parse_returned_data = replaced  # type: ignore[method-assign]  # This is its purpose.
+    if _RESULT:
+        # The object no longer tells what the module said: a wrong type has become another, or none.
+        make = _RESULT.from_module_result_dict
+        _RESULT.from_module_result_dict = staticmethod(lambda result: make(_usable(result)))
+
+
+def _usable(result: Any) -> Any:
+    """Return what a module returned, unless the process of all hosts would fall over it."""
+    try:
+        node_answers.module_result(result)
+    except node_answers.AnswerError as error:
+        raise _unusable(str(error)) from None
+    return result
+
+
+def _unusable(problem: str) -> AnsibleError:
+    return AnsibleError(f"The module's answer cannot be used: {problem}.")

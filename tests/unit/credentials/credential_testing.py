@@ -1,7 +1,7 @@
 """Modules that run as processes of their own, and looks at what they leave."""
 
 import contextlib
-import encodings.utf_8_sig  # noqa: F401 - another account may not reach Python's own files
+import encodings.utf_8_sig  # noqa: F401 - another account may not reach Python's own files, nor Ansible's
 import json
 import os
 import re
@@ -13,6 +13,10 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from ansible.module_utils._internal._json._profiles import (
+    _module_legacy_c2m,  # noqa: F401 - see above
+    _module_legacy_m2c,  # noqa: F401 - see above
+)
 from run_module import load, run_module
 
 from tests.lookup_calls import environment

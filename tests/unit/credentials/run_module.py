@@ -4,7 +4,13 @@ import importlib
 import json
 import sys
 
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
+
+# From ansible-core 2.21 on, a result has the arguments only where an installation asks for them
+# (`inject_invocation`). They are asked for here, so that tests see what such a result would show.
+INVOCATION = "inject_invocation"
+MORE = {f"_ansible_{INVOCATION}": True} if INVOCATION in PASS_VARS else {}
 
 
 def load(name):
@@ -13,7 +19,7 @@ def load(name):
 
 def run_module(name, arguments):
     module = load(name)
-    with patch_module_args(arguments):
+    with patch_module_args({**arguments, **MORE}):
         module.main()
 
 
