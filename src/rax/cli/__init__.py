@@ -29,7 +29,7 @@ __all__ = ["main"]
 
 # In the order of the help. Each of these modules is imported to build the command line, so what its
 # commands need is imported inside of their functions.
-_GROUPS = ("status", "credentials", "config", "alerts", "repository", "check", "new", "run")
+_GROUPS = ("status", "credentials", "config", "alerts", "repository", "check", "new", "run", "flow")
 
 EXIT_CODES = """\
 exit codes:

@@ -25,8 +25,9 @@ exit codes:
   1  something is missing, and nothing is written
   3  it cannot be a repository, or the deployment is not known"""
 _WORKFLOW = """\
-For genes.daily, writes configs/genes/daily.yaml, lib/genes_daily.py, tests/test_genes_daily.py and
-dags/genes/daily.py, whose DAG is genes_daily: check, task and summary, to change as you need.
+For genes.daily, writes configs/genes/daily.yaml, lib/genes_daily.py, tests/test_genes_daily.py,
+tests/flows/genes_daily.flow.yaml with its data, and dags/genes/daily.py, whose DAG is genes_daily:
+check, task and summary, to change as you need.
 Where one of these, or a DAG of that id, is there already, nothing is written."""
 
 

@@ -2,7 +2,10 @@
 """What can be known of a workflow without running it: its tasks, its configs, what it asks."""
 
 import ast
+import contextlib
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +51,7 @@ def look_at(root: Path, dag_id: str) -> Workflow:
     :raises CommandError: there is no such workflow
     :raises WorkflowError: a DAG file cannot be loaded
     """
-    from rax.testing import load_dags
-
-    dags = load_dags(root)
+    dags = _dags(root)
     if dag_id not in dags:
         there = near(dag_id, dags) or f": there is {', '.join(sorted(dags)) or 'none'}"
         raise CommandError(f"{root.name} has no workflow {dag_id!r}{there}")
@@ -67,6 +68,18 @@ def look_at(root: Path, dag_id: str) -> Workflow:
         tuple(configs),
         tuple((name, kind or _known_kind(root, name)) for name, kind in sources.items()),
     )
+
+
+def _dags(root: Path) -> dict[str, Any]:
+    from rax.testing import load_dags, prepare
+
+    prepare(root)
+    # What this command prints is its own, and not what Airflow logs of each step.
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+    import airflow  # noqa: F401 - it reads its settings now
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return load_dags(root)
 
 
 def _task(task: Any) -> Task:
