@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new workflow: config, DAG, module and test, which pass ``rax check`` as they are."""
+"""A new workflow: config, DAG, module, test and spec, which pass ``rax check`` as they are."""
 
 import ast
 from pathlib import Path, PurePosixPath
@@ -45,13 +45,20 @@ def _files(name: WorkflowName, dags_folder: str) -> list[NewFile]:
         "config.yaml": config,
         "lib.py": PurePosixPath("lib", f"{name.dag_id}.py"),
         "test.py": PurePosixPath("tests", f"test_{name.dag_id}.py"),
+        "flow.yaml": PurePosixPath("tests/flows", f"{name.dag_id}.flow.yaml"),
         # The last: Airflow never finds the DAG without what it needs.
         "dag.py": dag,
     }
-    return [
+    *others, made = (
         NewFile(target, filled(_FOLDER / f"{source}.template", values))
         for source, target in targets.items()
+    )
+    # What the spec names, beside it.
+    data = [
+        NewFile(PurePosixPath("tests/flows", name.dag_id, path.name), path.read_bytes())
+        for path in sorted((_FOLDER / "flow").iterdir())
     ]
+    return [*others, *data, made]
 
 
 def _refuse_taken(project: Project, name: WorkflowName, dag: NewFile) -> None:

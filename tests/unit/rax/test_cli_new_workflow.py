@@ -1,5 +1,6 @@
 """`rax new workflow`: what it is called, what it writes, and that this is good as it is."""
 
+import functools
 import json
 import os
 import shutil
@@ -11,12 +12,18 @@ import pytest
 from rax import cli
 from rax.config import find_problems, find_secrets, get_config
 from rax.templates._names import MAX_NAME_CHARACTERS
+from rax.testing._specs import find, read
 
 LONGEST = ".".join(["team", "x" * (MAX_NAME_CHARACTERS - len("team."))])
+# In the order of their names.
 GENES = [
     "configs/genes/daily.yaml",
     "dags/genes/daily.py",
     "lib/genes_daily.py",
+    "tests/flows/genes_daily.flow.yaml",
+    "tests/flows/genes_daily/less.csv",
+    "tests/flows/genes_daily/source.csv",
+    "tests/flows/genes_daily/target.csv",
     "tests/test_genes_daily.py",
 ]
 
@@ -80,6 +87,10 @@ def run_tool(root, *words):
                 "configs/ebi/flights/daily.yaml",
                 "dags/ebi/flights_daily.py",
                 "lib/ebi_flights_daily.py",
+                "tests/flows/ebi_flights_daily.flow.yaml",
+                "tests/flows/ebi_flights_daily/less.csv",
+                "tests/flows/ebi_flights_daily/source.csv",
+                "tests/flows/ebi_flights_daily/target.csv",
                 "tests/test_ebi_flights_daily.py",
             ],
         ),
@@ -130,6 +141,9 @@ def test_it_passes_what_reads_it(repository, new, name):
     file = repository / "configs" / (name.replace(".", "/") + ".yaml")
     assert find_problems(file, repository / "configs") == []
     assert find_secrets(get_config(name)) == []
+    (spec,) = map(functools.partial(read, root=repository), find(repository))
+    assert max(map(len, spec.path.read_text().splitlines())) <= 100
+    assert (spec.workflow, len(spec.cases)) == (name.replace(".", "_"), 4)
 
 
 def test_other_lengths_of_lines_are_kept_too(repository, new):
@@ -212,20 +226,16 @@ def test_again_writes_nothing(repository, new):
     before = files_of(repository)
     code, output, error = new("genes.daily")
     assert (code, output) == (3, "")
-    assert error.rstrip("\n").endswith(f"there is already: {', '.join(sorted_as_written(GENES))}")
+    *others, last = error.rstrip("\n").rpartition("there is already: ")[2].split(", ")
+    # So that Airflow never sees the DAG without the rest.
+    assert last == "dags/genes/daily.py"
+    assert sorted([*others, last]) == GENES
     assert files_of(repository) == before
-
-
-def sorted_as_written(names):
-    """The DAG comes last, so that Airflow never sees it without the rest."""
-    return sorted(
-        names, key=lambda name: ("configs", "lib", "tests", "dags").index(name.split("/")[0])
-    )
 
 
 @pytest.mark.parametrize("there", GENES)
 def test_one_of_its_files_that_is_there_stays_alone(repository, new, there):
-    (repository / there).parent.mkdir(exist_ok=True)
+    (repository / there).parent.mkdir(parents=True, exist_ok=True)
     (repository / there).write_text("ours")
     before = files_of(repository)
     code, _, error = new("genes.daily")
