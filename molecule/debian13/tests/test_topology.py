@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,14 @@ def test_the_refresh_reaches_its_own_node_as_root(scheduler1):
     assert scheduler1.check_output(f"stat --format='%U:%G %a' -L {path}") == "root:airflow 440"
     unit = scheduler1.check_output("systemctl cat caspian-refresh")
     assert "NoNewPrivileges=true" in unit
+
+
+def test_the_refresh_runs_with_the_newest_ansible_that_is_locked(scheduler1):
+    """Its other tests then say that the plugins and modules get on with it."""
+    lock = (Path(__file__).parents[3] / "requirements/refresh.txt").read_text()
+    newest = re.findall(r"^ansible-core==(\S+)", lock, re.MULTILINE)[-1]
+    shown = scheduler1.check_output("/opt/caspian-refresh/current/bin/ansible --version")
+    assert shown.startswith(f"ansible [core {newest}]")
 
 
 def test_a_dag_author_on_the_control_node_reaches_nothing_of_the_refresh(scheduler1):
