@@ -110,11 +110,6 @@ def test_no_tests_yet(repository):
     assert finding.warning
 
 
-def test_a_node_runs_no_tests(repository):
-    repository.write(FILES)
-    assert _tests.check(repository.project(gate=True)).skipped == "a node runs no tests"
-
-
 def test_tests_that_end_pytest(outcome):
     with pytest.raises(CommandError, match="pytest ended with 7 and no report"):
         outcome({"tests/test_exit.py": "import os\nos._exit(7)\n"})
