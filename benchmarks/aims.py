@@ -100,6 +100,13 @@ AIMS: Mapping[str, Mapping[str, Aim]] = {
         "since": Aim("the same of 100 files, one of which differs, to the example alone", 1.5,
             "1: of the others, what they share is looked at"),
     },
+    "flow": {
+        "case": Aim("one more case of `rax flow`, cheaper than `airflow dags test`", 12.0,
+            "what Airflow's imports and its first run take, to a run", at_least=True),
+        "further": Aim("a further run of a case, to its first", 1.0,
+            "1: the same tasks; but the first one loads the file, too"),
+        "files": Aim("a case at 100 DAG files, to one at 1", 1.1, "1: one file makes its DAG"),
+    },
     "first_run": {
         "seconds": Aim("from no nodes to the first run of a workflow, warm caches", 170.0,
             "what Debian's packages, PostgreSQL's first cluster, and linking and compiling the"

@@ -6,14 +6,15 @@ dag_sync    a repository that is followed: to git by hand, and reads while it ch
 library     what rax costs those who import it: credentials, configs, reads while they change
 wrapper     what ./rax of a DAG repository costs beside the command that it starts
 checking    `rax check --fast`, to ruff and Airflow by hand
+flow        one more case of `rax flow`, to `airflow dags test`
 first_run   from no nodes to the first successful run of a workflow, by phase
 converged   a site.yml that has nothing to do, in pings
 fleet       the same on 30 nodes, to 4
 
 Without a name, all. They make the clusters `bench`, `bench-credentials`, `bench-dag-sync` and
-`bench-fleet`, and remove them at the end, whatever happens; `library`, `wrapper` and `checking`
-need none. Reports are written to .lab/bench, and what a clean checkout has measured to the table
-of benchmarks/README.md.
+`bench-fleet`, and remove them at the end, whatever happens; `library`, `wrapper`, `checking` and
+`flow` need none. Reports are written to .lab/bench, and what a clean checkout has measured to the
+table of benchmarks/README.md.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from benchmarks import (
     dag_sync,
     figures,
     fleet,
+    flow,
     history,
     library,
     measure,
@@ -92,6 +94,8 @@ def measure_all(options: argparse.Namespace) -> Iterator[Report]:
         yield wrapper.measured(quick=options.quick)
     if "checking" in options.names:
         yield checking.measured(quick=options.quick)
+    if "flow" in options.names:
+        yield flow.measured(quick=options.quick)
     with contextlib.ExitStack() as stack:
         own, cluster = Cluster(OWN_CLUSTER), Cluster(options.cluster)
         ours = "converged" in options.names and cluster.name == OWN_CLUSTER
