@@ -72,7 +72,9 @@ def new_repository(folder: Path, wanted: Wanted, here: Path) -> Result:
         found = deployment(Deployment(), root)
     elif (is_new or wanted.add) and not os.path.lexists(root / SETTINGS):
         found = deployment(wanted.given, here)
-    files = _files(found, dags_folder, wanted.ci)
+    # Workflows that are there already have no specs yet.
+    has_dags = not is_new and bool(_folders_with_dags(Project(root)))
+    files = _files(found, dags_folder, wanted.ci, flows_required=not has_dags)
     result = Result(root)
     if not is_new:
         files = _lacking(result, files, wanted)
@@ -110,8 +112,10 @@ def _form_of_folder(text: str) -> str:
     return str(path)
 
 
-def _files(found: Deployment, dags_folder: str, ci: Sequence[str]) -> list[NewFile]:
-    values = found._asdict() | {"dags_folder": dags_folder}
+def _files(
+    found: Deployment, dags_folder: str, ci: Sequence[str], *, flows_required: bool
+) -> list[NewFile]:
+    values = found._asdict() | {"dags_folder": dags_folder, "flows_required": flows_required}
     # Of printable text, a string of JSON is one of TOML.
     quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
     files = templates_in("repository", quoted)
@@ -181,11 +185,7 @@ def _notes(project: Project, wanted: Wanted) -> list[str]:
         return notes
     if wanted.dags_folder and wanted.dags_folder != _DAGS:
         raise CommandError(f"--dags-folder {folder!r}: {project.root} has no such folder")
-    with_dags = {
-        str(PurePosixPath(file).parent)
-        for file in project.python_files
-        if looks_like_dags(project.read(file))
-    }
+    with_dags = _folders_with_dags(project)
     if not with_dags or wanted.dags_folder:
         return notes
     problem = (
@@ -195,6 +195,14 @@ def _notes(project: Project, wanted: Wanted) -> list[str]:
     if wanted.add:
         raise CommandError(problem)
     return [*notes, problem]
+
+
+def _folders_with_dags(project: Project) -> set[str]:
+    return {
+        str(PurePosixPath(file).parent)
+        for file in project.python_files
+        if looks_like_dags(project.read(file))
+    }
 
 
 def _make_git_repository(root: Path) -> None:

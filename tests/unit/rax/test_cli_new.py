@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rax import cli, templates
-from rax.checking._settings import Settings
+from rax.checking._settings import Flows, Settings
 from rax.templates import _deployment, _files, _repository
 
 ROOT = Path(__file__).parents[3]
@@ -98,7 +98,7 @@ def test_a_new_repository(rax, tmp_path, words, systems):
     expected = sorted(FILES + [name for system in systems for name in CI[system]])
     assert (code, error) == (0, "")
     assert sorted(files_of(root)) == sorted(listed(output, "written")) == expected
-    assert Settings.read(root) == Settings(ADDRESS, REF, "3.11")
+    assert Settings.read(root) == Settings(ADDRESS, REF, "3.11", flows=Flows(required=True))
     assert git(root, "symbolic-ref", "HEAD") == "refs/heads/main\n"
     # Nothing of it is ignored, and git keeps all folders.
     assert sorted(git(root, "ls-files", "--others", "--exclude-standard").split()) == expected
@@ -241,7 +241,9 @@ def test_one_with_code_of_its_own_gets_what_it_needs(rax, tmp_path, files, words
     assert rax(*words, "--add")[0] == 0
     assert sorted(files_of(tmp_path / "own")) == sorted([*files, *missing])
     folder = words[words.index("--dags-folder") + 1] if "--dags-folder" in words else "dags"
-    assert Settings.read(tmp_path / "own").dags_folder == folder
+    settings = Settings.read(tmp_path / "own")
+    # Its workflows have no specs yet.
+    assert (settings.dags_folder, settings.flows.required) == (folder, "b.txt" in files)
     code, output, _ = rax(*words)
     assert (code, listed(output, "missing")) == (0, [])
 
@@ -413,9 +415,9 @@ def test_the_deployment_is_that_of_the_repository_it_is_run_for(rax, tmp_path, m
     rax("repository", "one", *KNOWN, "--python", "3.13")
     monkeypatch.setenv("RAX_REPOSITORY", str(tmp_path / "one"))
     assert rax("repository", "two")[0] == 0
-    assert Settings.read(tmp_path / "two") == Settings(ADDRESS, REF, "3.13")
+    assert Settings.read(tmp_path / "two") == Settings(ADDRESS, REF, "3.13", flows=Flows(True))
     assert rax("repository", "three", "--ref", "v2")[0] == 0
-    assert Settings.read(tmp_path / "three") == Settings(ADDRESS, "v2", "3.13")
+    assert Settings.read(tmp_path / "three") == Settings(ADDRESS, "v2", "3.13", flows=Flows(True))
 
 
 # All or nothing
