@@ -59,8 +59,8 @@ def test_what_is_told_to_programs(author):
     found = json.loads(output)
     assert status == 0
     assert [case["state"] for case in found["cases"]] == ["passed"]
-    (row,) = [row for row in tables(RAX)[-1] if row[0].startswith("`rax flow [")]
-    named = code(row[2])
+    (commands,) = [rows for rows in tables(RAX) if rows[0][0] == "command"]
+    (named,) = [code(row[2]) for row in commands if row[0].startswith("`rax flow [")]
     assert named[: named.index("file")] == ["cases", *found["cases"][0]]
     assert named[-1] == [*found][-1]
 
@@ -78,7 +78,7 @@ def test_pytest_has_an_item_for_each_case(author):
     assert status == 1, output
     assert "1 failed, 1 passed" in output
     assert "FAILED tests/flows/genes_daily.flow.yaml::the source is missing" in output
-    assert "tests/flows/genes_daily.flow.yaml:27: once: " in output
+    assert "tests/flows/genes_daily.flow.yaml:26: once: " in output
     assert "Traceback" not in output
     assert "_items.py" not in output
     assert (
