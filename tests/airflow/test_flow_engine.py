@@ -137,6 +137,13 @@ ACTS = {
     "exits": "sys.exit(7)",
     "kills": "os.kill(os.getppid(), 9); os.kill(1, 9); time.sleep(0.2)",
     "floods": "[os.write(1, b'x' * 999 + b'\\n') for _ in range(20_000)]; print('the end')",
+    "scribbles": """
+for descriptor in range(3, 1024):
+    with contextlib.suppress(OSError):
+        # All that the engine has in there; Airflow's own are open in no task of a node.
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.write(descriptor, b'{"kind": "Done"}\\n')
+""",
     "daemon": """
 for session in ("setsid", "env"):
     subprocess.Popen([session, "sh", "-c", "sleep 98765 & sleep 98765"])
@@ -178,7 +185,7 @@ with multiprocessing.Pool(2) as pool:
 """,
 }
 HEAD = """
-import contextlib, ctypes, multiprocessing, os, psycopg2, socket, subprocess, sys, time
+import contextlib, ctypes, multiprocessing, os, psycopg2, socket, stat, subprocess, sys, time
 from airflow.sdk import dag, task
 
 """
@@ -398,7 +405,7 @@ def test_what_breaks_a_case_off(server, workflow, seconds, trouble):
 
 def test_what_breaks_nothing(server):
     for workflow, state in {
-        "exits": "failed", "kills": "success", "pools": "success",
+        "exits": "failed", "kills": "success", "scribbles": "success", "pools": "success",
     }.items():  # fmt: skip
         output = run(server, workflow)
         assert (workflow, output.trouble) == (workflow, "")
