@@ -383,12 +383,13 @@ def test_nothing_else_is_told(outcome):
 def test_what_is_worth_a_look(outcome):
     """A file that Airflow runs for nothing, and one that it does not run."""
     assert [finding for finding in outcome.findings if finding.warning] == [
-        ("dags/builder.py", 0, "no-dag",
-         "Airflow runs this file again and again, and there is no DAG in it",
-         "name it in .airflowignore, if it is there to be imported", True),
-        ("dags/factory_use.py", 0, "not-searched",
-         "Airflow does not search this file for DAGs: it has neither 'airflow' nor 'rax' in it",
-         "if it makes DAGs, write a comment: # an airflow dag", True),
+        Finding("dags/builder.py", 0, "no-dag",
+                "Airflow runs this file again and again, and there is no DAG in it",
+                "name it in .airflowignore, if it is there to be imported", True),
+        Finding("dags/factory_use.py", 0, "not-searched",
+                "Airflow does not search this file for DAGs: it has neither 'airflow' nor 'rax' "
+                "in it",
+                "if it makes DAGs, write a comment: # an airflow dag", True),
     ]  # fmt: skip
 
 
