@@ -193,7 +193,7 @@ def test_the_owners_of_the_page_own_what_decides_how_a_commit_is_checked():
 def test_the_example_is_such_a_repository():
     """It has what a new one has, and a workflow, its own README and its own deployment."""
     example = Path(jenkinsfile.__file__).parents[3] / "examples/dag-repo"
-    files = _files(Deployment(python="3.11"), "dags", CI_SYSTEMS)
+    files = _files(Deployment(python="3.11"), "dags", CI_SYSTEMS, flows_required=True)
     own = {"README.md", "rax.toml"}
     for file in files:
         if str(file.path) not in own and file.path.name != ".gitkeep":
