@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -74,15 +73,13 @@ def read(file: str | Path | None = None) -> Iterator[list[str]]:
         yield from rows
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
+def opened(path: Path) -> TextIO:
     """Open the flights, which may be in a zip archive."""
     if path.suffix != ".zip":
-        with path.open(encoding="utf-8", newline="") as file:
-            yield file
-        return
-    with zipfile.ZipFile(path) as archive, archive.open("flights.csv") as inner:
-        yield io.TextIOWrapper(inner, encoding="utf-8", newline="")
+        return path.open(encoding="utf-8", newline="")
+    # The archive's own file stays open until what is read from it is closed.
+    with zipfile.ZipFile(path) as archive:
+        return io.TextIOWrapper(archive.open("flights.csv"), encoding="utf-8", newline="")
 
 
 def select(rows: Iterable[list[str]], year: int, month: int) -> Iterator[list[str]]:

@@ -141,7 +141,7 @@ def _value(kind: Any, value: Any, path: str, fit: Fit) -> Any:
     if container is tuple:
         return _tuple(kind, arguments, value, path, fit)
     if kind == CredentialName:
-        if type(value) is str:
+        if isinstance(value, str):
             return _credential_name(value, path, fit)
     elif container in LISTS:
         if _is_list(value):

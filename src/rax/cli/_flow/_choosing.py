@@ -61,7 +61,7 @@ def _wanted(root: Path, names: Sequence[str]) -> Iterator[tuple[Path, tuple[str,
     known = find(root)
     wanted: dict[Path, set[str] | None] = {} if names else dict.fromkeys(known)
     for name in names:
-        text, _, case = name.partition(_SEPARATOR)
+        text, _separator, case = name.partition(_SEPARATOR)
         path = _path(root, text)
         files = [file for file in known if file == path or file.is_relative_to(path)]
         if not files:

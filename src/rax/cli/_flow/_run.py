@@ -40,7 +40,7 @@ class _Results:
 
     @property
     def tally(self) -> Tally:
-        files = {place.file for place, _ in self.mistakes}
+        files = {place.file for place, _text in self.mistakes}
         return Tally(len(self.passed), len(self.failed), len(files))
 
     @property

@@ -24,5 +24,5 @@ def edits(root: Path) -> Iterator[str]:
     wanted = DefaultFilter(ignore_paths=[root / name for name in _LEFT_OUT])
     options = {"debounce": _MAX_EDIT_MILLISECONDS, "raise_interrupt": True}
     for changes in watch(root, watch_filter=wanted, **options):
-        names = sorted({os.path.relpath(path, root) for _, path in changes})
+        names = sorted({os.path.relpath(path, root) for _change, path in changes})
         yield names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -63,7 +63,7 @@ class Followed:
 
     def take(self, line: str) -> None:
         """Take a line of the process with Airflow."""
-        verb, _, rest = line.partition(" ")
+        verb, _space, rest = line.partition(" ")
         if verb == "begun":
             self._guard = rest
             return

@@ -128,7 +128,7 @@ def _serve(lines: Lines) -> None:
     refusal = _cage.refusal()
     while True:
         for line in lines.read():
-            verb, _, content = line.partition(" ")
+            verb, _space, content = line.partition(" ")
             # Else it is about a case that has ended meanwhile.
             if verb == "run":
                 # Of whoever has started this process.

@@ -206,7 +206,7 @@ class Server:
         line = self._line(time.monotonic() + MAX_START_SECONDS)
         if line is None:
             raise self._gone(f"is not ready after {MAX_START_SECONDS:.0f} s")
-        verb, _, reason = line.partition(" ")
+        verb, _space, reason = line.partition(" ")
         if verb != "ready":
             raise ServerError(f"Airflow cannot run a DAG here: {reason}")
         self._is_ready = True
@@ -230,7 +230,7 @@ class Server:
             if not more:
                 raise self._gone("has ended")
             self._rest += more
-        line, _, self._rest = self._rest.partition(b"\n")
+        line, _end, self._rest = self._rest.partition(b"\n")
         return line.decode(errors="replace")
 
     def _gone(self, what: str) -> ServerError:

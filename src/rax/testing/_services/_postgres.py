@@ -105,10 +105,10 @@ class Postgres:
         database = self._databases[name]
         with (
             self._connection(database.user, database.name, _WRITER) as connection,
-            connection,
             connection.cursor() as cursor,
         ):
             cursor.execute(sql)
+            connection.commit()
 
     def kept(self) -> Iterator[str]:
         """Yield the lines by which a person asks each database."""
