@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 # Its workflow is run nine times, each with a database of its own.
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_example_passes_its_check():
     ended = subprocess.run(
         [sys.executable, "-m", "rax", "check", "--unittest", "--json", "examples/dag-repo"],

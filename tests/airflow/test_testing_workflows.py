@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs/testing_workflows.md").read_text()
 RAX = (ROOT / "docs/rax.md").read_text()
 BLOCKS = parse("testing_workflows.md", PAGE)
 # Some of them start Airflow.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 class Author:

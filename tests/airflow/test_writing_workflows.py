@@ -34,7 +34,7 @@ PORT = "8421"
 RELEASE = "4f0c7a1e5d1b7d6b6a7c0b8f0c39a4a0e8c5d2f1"
 PAGES = {name: (ROOT / "docs" / name).read_text() for name in ("writing_workflows.md", "rax.md")}
 # One of them runs Airflow for all that comes before it.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 BLOCKS = [block for name, text in PAGES.items() for block in parse(name, text)]
 
 
