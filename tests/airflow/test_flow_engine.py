@@ -181,7 +181,11 @@ return {
 """,
     "pools": """
 with multiprocessing.Pool(2) as pool:
-    return pool.map(len, ["a", "bc"])
+    found = pool.map(len, ["a", "bc"])
+    # To end its processes, the pool would send SIGTERM, which Airflow has its tasks handle.
+    pool.close()
+    pool.join()
+return found
 """,
 }
 HEAD = """
