@@ -1,4 +1,8 @@
-"""A worker that is added to the inventory joins without anything happening to the others."""
+"""A worker that is added to the inventory joins without anything happening to the others.
+
+It goes again without site.yml, so that refreshes of the control node miss it from then on: what
+looks whether all is well comes before, as test_health.py does by its name.
+"""
 
 import os
 import re
