@@ -41,7 +41,7 @@ def enter() -> str:
     users = _NEW_USERS if os.geteuid() else 0
     uid, gid = os.geteuid(), os.getegid()
     try:
-        _call("unshare", users | _NEW_NETWORK | _NEW_PIDS | _NEW_MOUNTS)
+        _call("unshare", users | _NEW_NETWORK | _NEW_PIDS | _NEW_MOUNTS | _NEW_IPC)
         if users:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
