@@ -75,7 +75,7 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
         "--max-seconds",
         metavar="N",
         type=_seconds,
-        help="how long a case may take with all its runs (default: 600)",
+        help="how long a case may take with all its runs (default: what rax.toml says, or 600)",
     )
 
 

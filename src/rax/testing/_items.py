@@ -10,6 +10,7 @@ import pytest
 from _pytest._code.code import TerminalRepr
 
 from rax._printable import printable
+from rax.checking._settings import Settings
 from rax.errors import RaxError
 from rax.testing import repository_above
 from rax.testing._model import Case, Spec
@@ -35,8 +36,11 @@ class SpecFile(pytest.File):
             spec = read(self.path, root)
         except SpecError as error:
             raise self.CollectError(_shown(error)) from None
+        seconds = Settings.read(root).flows.max_seconds
         for case in spec.cases:
-            yield CaseItem.from_parent(self, name=case.name, spec=spec, case=case)
+            yield CaseItem.from_parent(
+                self, name=case.name, spec=spec, case=case, max_seconds=seconds
+            )
 
 
 class _DifferentError(Exception):
@@ -46,13 +50,16 @@ class _DifferentError(Exception):
 class CaseItem(pytest.Item):
     """A case of a spec: one item with all its runs, so that pytest-xdist keeps them together."""
 
-    def __init__(self, *, spec: Spec, case: Case, **options: Any) -> None:
+    def __init__(self, *, spec: Spec, case: Case, max_seconds: float, **options: Any) -> None:
         super().__init__(**options)
         self._chosen = Chosen(spec, case)
+        self._max_seconds = max_seconds
 
     def runtest(self) -> None:
         """Run the case, and raise what it differs in."""
-        (verdict,) = run_cases(server_of(self.config, self.path), [self._chosen])
+        (verdict,) = run_cases(
+            server_of(self.config, self.path), [self._chosen], max_seconds=self._max_seconds
+        )
         for run in verdict.output.runs:
             if run.log:
                 self.add_report_section("call", f"log of {run.kind}", run.log)

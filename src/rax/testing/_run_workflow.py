@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rax.checking._settings import Flows
 from rax.errors import WorkflowError
 from rax.testing._judging._csv import read
 from rax.testing._model import UNSET, RunKind
 from rax.testing._outputs import Captured, RunOutput, TaskOutput
-from rax.testing._runner import MAX_CASE_SECONDS, Cases
+from rax.testing._runner import Cases
 from rax.testing._specs import SpecError, made
 
 # A row of a table: texts as the database writes them, in UTC; NULL is None.
@@ -56,7 +57,7 @@ def run(
     conf: Mapping[str, Any] | None = None,
     tables: Mapping[str, Sequence[str]] | None = None,
     files: Sequence[str] = (),
-    max_seconds: float = MAX_CASE_SECONDS,
+    max_seconds: float = Flows.max_seconds,
 ) -> WorkflowRun:
     """Run a workflow once in a case of its own.
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from rax.checking._settings import Flows
 from rax.testing._judging import Difference, judge
 from rax.testing._model import Case, RunKind, Spec, TaskKey
 from rax.testing._outputs import CaseOutput
-
-# Of one case, with all its runs.
-MAX_CASE_SECONDS = 600.0
 
 
 class Chosen(NamedTuple):
@@ -66,7 +64,7 @@ def run_cases(
     server: Cases,
     chosen: Iterable[Chosen],
     *,
-    max_seconds: float = MAX_CASE_SECONDS,
+    max_seconds: float = Flows.max_seconds,
     keep: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Verdict]:

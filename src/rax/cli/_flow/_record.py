@@ -5,13 +5,14 @@ import argparse
 import os
 from pathlib import Path
 
+from rax.checking._settings import Settings
 from rax.cli._flow._choosing import choose
 from rax.cli._flow._report import Quiet, Terminal
 from rax.cli._on_laptops import interruptible
 from rax.cli._output import write, write_json
 from rax.testing._engine import Server
 from rax.testing._judging import Recording, record
-from rax.testing._runner import MAX_CASE_SECONDS, run_cases
+from rax.testing._runner import run_cases
 
 _DONE, _REFUSED, _FAILED = 0, 1, 3
 
@@ -24,7 +25,7 @@ def record_cases(root: Path, options: argparse.Namespace) -> int:
     if not found.chosen:
         return _FAILED
     shown.begin("Airflow starts …")
-    seconds = options.max_seconds or MAX_CASE_SECONDS
+    seconds = options.max_seconds or Settings.read(root).flows.max_seconds
     with interruptible(), Server(root) as server:
         verdicts = [*run_cases(server, found.chosen, max_seconds=seconds, progress=shown)]
     recording = record((one.chosen.case, one.output) for one in verdicts)

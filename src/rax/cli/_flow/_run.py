@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rax.checking._settings import Settings
 from rax.cli._flow._choosing import Found, choose
 from rax.cli._flow._files import as_json, remove_junit, write_junit
 from rax.cli._flow._keep import wait
@@ -17,7 +18,7 @@ from rax.cli._output import write_json
 from rax.errors import CommandError, RaxError
 from rax.testing._engine import Server
 from rax.testing._model import Place
-from rax.testing._runner import MAX_CASE_SECONDS, Verdict, run_cases
+from rax.testing._runner import Verdict, run_cases
 
 _PASSED, _DIFFERENT, _FAILED = 0, 1, 3
 _STARTS = "Airflow starts …"
@@ -62,7 +63,7 @@ def run(root: Path, options: argparse.Namespace) -> int:
     if found.chosen:
         shown.begin(_STARTS)
         with interruptible(), Server(root) as server:
-            _run(found, results, LastRun(root), server, shown, options)
+            _run(root, found, results, LastRun(root), server, shown, options)
     shown.end(results.tally, time.monotonic() - began)
     if options.junit is not None:
         write_junit(options.junit, results.verdicts, results.mistakes)
@@ -95,7 +96,7 @@ def _run_again(root: Path, server: Server, shown: Terminal, options: argparse.Na
         found = _found(root, options)
         results = _Results(found.mistakes)
         shown.mistakes(found.mistakes)
-        _run(found, results, LastRun(root), server, shown, options)
+        _run(root, found, results, LastRun(root), server, shown, options)
     except RaxError as error:
         # A spec that has just gone, for example: the next edit may bring it back.
         shown.problem(str(error))
@@ -109,6 +110,7 @@ def _found(root: Path, options: argparse.Namespace) -> Found:
 
 
 def _run(
+    root: Path,
     found: Found,
     results: _Results,
     last: LastRun,
@@ -117,7 +119,7 @@ def _run(
     options: argparse.Namespace,
 ) -> None:
     """Run the cases, and add the verdicts to the results as they come."""
-    seconds = options.max_seconds or MAX_CASE_SECONDS
+    seconds = options.max_seconds or Settings.read(root).flows.max_seconds
     verdicts = run_cases(
         server, found.chosen, max_seconds=seconds, keep=options.keep, progress=shown
     )
