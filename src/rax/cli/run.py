@@ -6,7 +6,6 @@ import datetime
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rax import _laptop
 from rax._layout import span
 from rax._printable import one_line
+from rax._temporary import temporary_folder
 from rax.cli._commands import add_command
 from rax.cli._on_laptops import repository_to_run
 from rax.cli._output import write, write_json
@@ -81,8 +81,8 @@ def _run(options: argparse.Namespace) -> int:
         logical_date=_logical_date(options.logical_date),
     )
     _laptop.use_local()
-    with tempfile.TemporaryDirectory(prefix="rax-run-") as folder:
-        with Process(order, Path(folder)) as process:
+    with temporary_folder("run") as folder:
+        with Process(order, folder) as process:
             output = _followed(process, order.root, options)
             result = process.result()
         return _told(process, output, result, order, is_json=options.json)

@@ -16,14 +16,15 @@ That each DAG can be loaded, has no cycle and ends in a summary needs no test: `
 """
 
 import atexit
+import contextlib
 import functools
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from rax import _laptop
+from rax._temporary import temporary_folder
 from rax.errors import WorkflowError
 
 __all__ = ["load_dags", "prepare", "repository_above"]
@@ -104,6 +105,6 @@ def _loaded(root: Path) -> dict[str, Any]:
 
 @functools.cache
 def _home() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="rax-tests-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+    ends = contextlib.ExitStack()
+    atexit.register(ends.close)
+    return ends.enter_context(temporary_folder("tests"))

@@ -8,12 +8,12 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any
 
 from rax import _laptop
+from rax._temporary import temporary_folder
 from rax.checking._dags import _answers, _program
 from rax.errors import CommandError
 
@@ -120,10 +120,10 @@ class AirflowProcess:
         return said
 
     def _start(self) -> subprocess.Popen[bytes]:
-        home = self._ends.enter_context(tempfile.TemporaryDirectory(prefix="rax-check-"))
-        credentials = Path(home, "credentials")
+        home = self._ends.enter_context(temporary_folder("check"))
+        credentials = home / "credentials"
         credentials.mkdir(mode=0o700)
-        errors = Path(home, "errors").open("w+b")  # noqa: SIM115 - the stack closes it
+        errors = (home / "errors").open("w+b")
         self._errors = self._ends.enter_context(errors)
         answers, writing = os.pipe()
         self._answers = answers
@@ -137,10 +137,10 @@ class AirflowProcess:
                 env={
                     **_laptop.settings(self.root, self._dags_folder),
                     "AIRFLOW__SECRETS__BACKEND": "rax.airflow._recording.RecordingBackend",
-                    "AIRFLOW_HOME": home,
+                    "AIRFLOW_HOME": str(home),
                     "RAX_CREDENTIALS_DIR": str(credentials),
                     "RAX_RELEASE_DIR": str(self.root),
-                    "HOME": home,
+                    "HOME": str(home),
                     "PATH": os.environ.get("PATH", os.defpath),
                     "LC_ALL": "C.UTF-8",
                 },

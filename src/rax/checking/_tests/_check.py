@@ -4,9 +4,9 @@
 import importlib.util
 import os
 import sys
-import tempfile
 from pathlib import Path
 
+from rax._temporary import temporary_folder
 from rax.checking._finding import Finding, Outcome, count
 from rax.checking._project import TESTS, Project
 from rax.checking._tests import _results, _unittest
@@ -34,9 +34,9 @@ def check(project: Project) -> Outcome:
         return Outcome([finding], count(0, "test"))
     if importlib.util.find_spec("pytest") is None:
         raise CommandError("pytest is not installed here: ./rax brings it")
-    with tempfile.TemporaryDirectory(prefix="rax-check-") as folder:
-        report = Path(folder, "pytest.xml")
-        code, said = _run_pytest(project.root, report, Path(folder, "output"))
+    with temporary_folder("check") as folder:
+        report = folder / "pytest.xml"
+        code, said = _run_pytest(project.root, report, folder / "output")
         try:
             content = report.read_bytes()
             results = _results.read(content)

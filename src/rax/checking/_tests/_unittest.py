@@ -3,10 +3,10 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rax._temporary import temporary_folder
 from rax.checking._finding import Finding
 from rax.checking._tests import _discover
 from rax.checking._tests._results import Result
@@ -44,10 +44,10 @@ def _discovered(root: Path) -> tuple[set[str], dict[str, str]]:
     """Return the names of tests, as pytest has them, and files that cannot be imported."""
     if not (root / "tests").is_dir():
         return set(), {}
-    with tempfile.TemporaryDirectory(prefix="rax-check-") as folder:
-        answer = Path(folder, "answer")
+    with temporary_folder("check") as folder:
+        answer = folder / "answer"
         words = [sys.executable, _discover.__file__, str(answer), str(root)]
-        code, said = run(words, root, Path(folder, "output"))
+        code, said = run(words, root, folder / "output")
         try:
             if answer.stat().st_size > _MAX_ANSWER_BYTES:
                 raise ValueError

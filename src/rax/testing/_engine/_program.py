@@ -17,7 +17,6 @@ import fcntl
 import os
 import pickle
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -31,6 +30,7 @@ if _HOME not in sys.path:
     sys.path.insert(0, _HOME)
 
 from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - found by the lines above
+from rax._temporary import hold, remove  # noqa: E402 - the same
 from rax.testing._engine import _cage  # noqa: E402 - the same
 from rax.testing._engine._logs import Log  # noqa: E402 - the same
 from rax.testing._engine._request import Request  # noqa: E402 - the same
@@ -82,6 +82,8 @@ def main() -> None:
     """Do what whoever has started this asks for, until that is gone."""
     lines = Lines(socket.socket(fileno=int(sys.argv[1])))
     template, folder = map(Path, sys.argv[2:])
+    # As long as this is here, also where whoever has started it is killed.
+    hold(folder)
     try:
         with _ended_with(lines, folder):
             _warm_up(template)
@@ -89,7 +91,7 @@ def main() -> None:
         _serve(lines)
     except Gone:
         # It removes the folder itself, unless it was killed.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     except Exception as error:
         lines.write(f"failed {' '.join(str(error).split()) or type(error).__name__}")
         raise
@@ -109,7 +111,7 @@ def _ended_with(lines: Lines, folder: Path) -> Iterator[None]:
     """End this process at once when the other end closes: nobody reads it as yet."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         os._exit(1)
 
     signal.signal(signal.SIGIO, end)

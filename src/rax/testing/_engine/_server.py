@@ -6,18 +6,17 @@ import contextlib
 import os
 import pickle
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from rax import _laptop
+from rax._temporary import remove, temporary_folder
 from rax.airflow._local_runs import database_template
 from rax.errors import CommandError
 from rax.testing._engine import _program
@@ -136,7 +135,7 @@ class Server:
                 self._write("end")
                 self._end(followed)
         finally:
-            shutil.rmtree(followed.request.folder, ignore_errors=True)
+            remove(followed.request.folder)
 
     def _follow(self, followed: Followed, ends: float, max_seconds: float) -> None:
         while not followed.is_ended and not followed.is_kept:
@@ -163,9 +162,7 @@ class Server:
             self._ends = ends.pop_all()
 
     def _start_in(self, ends: contextlib.ExitStack) -> None:
-        self._folder = Path(
-            ends.enter_context(tempfile.TemporaryDirectory(prefix="rax-flow-"))
-        ).resolve()
+        self._folder = ends.enter_context(temporary_folder("flow"))
         home, credentials = self._folder / "airflow", self._folder / "credentials"
         home.mkdir(0o700)
         credentials.mkdir(0o700)
