@@ -97,6 +97,7 @@ def test_join_url_beyond_the_server(base):
         assert not is_local(join_url(base, "../" * count + "srv/lib.git"))
 
 
+@local
 def test_submodules_off(remote, node, lib):
     """An empty folder stays, as git leaves it; nothing of the other repository is asked."""
     node.settings["submodules"] = False
@@ -166,6 +167,7 @@ def test_submodules_without_end(remote, node):
     assert output == f"blocked {sha}: its submodules are more than 10 levels deep\n"
 
 
+@local
 @pytest.mark.parametrize("others", [False, True])
 def test_submodules_without_an_entry(remote, node, lib, others):
     """An empty folder and one warning, as in git; the others are brought."""

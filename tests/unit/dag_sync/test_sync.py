@@ -122,6 +122,7 @@ def test_branch_switch(remote, node, first):
     assert (node.published, node.content) == (first, "one")
 
 
+@local
 def test_branch_wins_over_tag(remote, node, first):
     remote.commit("two", branch="other")
     remote.git("tag", "main")
@@ -170,6 +171,7 @@ def test_noop_cost(node, first, tmp_path):
     assert " ls-remote " in lines[0]
 
 
+@local
 @pytest.mark.usefixtures("first")
 def test_nothing_of_the_account(remote, node, tmp_path):
     """Neither hooks nor configuration nor variables of whoever runs it."""
@@ -217,6 +219,7 @@ def test_bad_ref(remote, node, first, ref):
     assert node.published == first
 
 
+@local
 def test_short_sha(node, first):
     node.settings["ref"] = first[:12]
     assert node.run(code=2).endswith("; a commit takes all its 40 characters\n")
@@ -230,6 +233,7 @@ def test_unknown_sha(remote, node, first):
     assert node.published == first
 
 
+@local
 def test_tag_of_no_commit(remote, node, first):
     remote.git("tag", "tree", f"{first}^{{tree}}")
     node.settings["ref"] = "tree"
