@@ -19,10 +19,33 @@ CONFIGS = f"{LOCAL}/configs"
 NODE = Path("/etc/airflow")
 
 
-def root_above(start: Path) -> Path | None:
+def marked_root(start: Path) -> Path | None:
     """Return the nearest folder from this one upwards that has a ``rax.toml``, or None."""
+    return next((folder for folder in _upwards(start) if _is_marked(folder)), None)
+
+
+def likely_root(start: Path) -> Path | None:
+    """Return the nearest folder from this one upwards that looks like a DAG repository, or None.
+
+    It has a ``rax.toml``, or the folders ``dags`` and ``configs``: so tests run in a repository
+    that has no ``rax.toml`` yet, and nothing else does.
+    """
+    return next(
+        (folder for folder in _upwards(start) if _is_marked(folder) or _has_dags(folder)), None
+    )
+
+
+def _upwards(start: Path) -> list[Path]:
     start = start.resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / MARK).is_file()), None)
+    return [start, *start.parents]
+
+
+def _is_marked(folder: Path) -> bool:
+    return (folder / MARK).is_file()
+
+
+def _has_dags(folder: Path) -> bool:
+    return (folder / "dags").is_dir() and (folder / "configs").is_dir()
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -31,7 +54,7 @@ def find_root(start: Path | None = None) -> Path:
     :raises CommandError: neither it nor a folder above has a ``rax.toml``
     """
     start = here() if start is None else start
-    root = root_above(start)
+    root = marked_root(start)
     if root is None:
         raise CommandError(
             f"{start.resolve()} is in no DAG repository: neither it nor a folder above has a {MARK}"
@@ -76,7 +99,7 @@ def local_settings(root: Path) -> dict[str, str]:
 
 def use_local() -> None:
     """Have this process see what ``local_settings`` names, if it is in a repository of a laptop."""
-    root = None if NODE.exists() else root_above(here())
+    root = None if NODE.exists() else marked_root(here())
     if root:
         os.environ |= local_settings(root)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Deployment(NamedTuple):
+class InstalledDeployment(NamedTuple):
     """What a ``rax.toml`` names, and the commit that it was."""
 
     repository: str
@@ -18,7 +18,7 @@ class Deployment(NamedTuple):
     python: str
 
 
-def installed(prefix: str = sys.prefix) -> Deployment | None:
+def installed(prefix: str = sys.prefix) -> InstalledDeployment | None:
     """Return the deployment of this environment; None on a node and in a checkout."""
     file = Path(prefix, "deployment.json")
     if not file.is_file():
@@ -26,4 +26,5 @@ def installed(prefix: str = sys.prefix) -> Deployment | None:
     import json
 
     facts = json.loads(file.read_text(encoding="utf-8"))
-    return Deployment(**{name: str(facts[name]) for name in Deployment._fields})
+    fields = InstalledDeployment._fields
+    return InstalledDeployment(**{name: str(facts[name]) for name in fields})

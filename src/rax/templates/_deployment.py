@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from rax._git import git
-from rax._laptop import root_above
+from rax._laptop import marked_root
 from rax.checking._settings import Settings
 from rax.errors import CommandError
 
@@ -106,7 +106,7 @@ def _without_account(address: str) -> str:
 
 
 def _of_repository(here: Path) -> Deployment | None:
-    root = root_above(here)
+    root = marked_root(here)
     settings = Settings.read(root) if root else Settings()
     if root is None or not settings.repository:
         return None

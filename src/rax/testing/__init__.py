@@ -27,21 +27,7 @@ from rax import _laptop
 from rax._temporary import temporary_folder
 from rax.errors import WorkflowError
 
-__all__ = ["load_dags", "prepare", "repository_above"]
-
-
-def repository_above(start: Path) -> Path | None:
-    """Return the nearest folder from this one upwards that is a DAG repository, or None.
-
-    It has a ``rax.toml``, or the folders ``dags`` and ``configs``.
-    """
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / _laptop.MARK).is_file():
-            return folder
-        if (folder / "dags").is_dir() and (folder / "configs").is_dir():
-            return folder
-    return None
+__all__ = ["load_dags", "prepare"]
 
 
 def prepare(root: Path) -> None:
@@ -81,7 +67,7 @@ def load_dags(root: Path | None = None) -> dict[str, Any]:
     :param root: of the repository; by default the one that this process is in
     :raises WorkflowError: this is no repository, or a file of it cannot be loaded: with its errors
     """
-    root = root or repository_above(Path.cwd())
+    root = root or _laptop.likely_root(Path.cwd())
     if root is None:
         raise WorkflowError(f"{Path.cwd()} is in no DAG repository")
     return _loaded(root)

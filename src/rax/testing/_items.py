@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from _pytest._code.code import TerminalRepr
 
+from rax._laptop import likely_root
 from rax._printable import printable
 from rax.checking._settings import Settings
 from rax.errors import RaxError
-from rax.testing import repository_above
 from rax.testing._model import Case, Spec
 from rax.testing._runner import Chosen, run_cases
 from rax.testing._servers import server_of
@@ -21,7 +21,7 @@ from rax.testing._specs import SpecError, find, read
 
 def is_spec(file: Path) -> bool:
     """Return whether a file is where a repository has its specs."""
-    root = repository_above(file.parent)
+    root = likely_root(file.parent)
     return root is not None and file in find(root)
 
 
@@ -30,7 +30,7 @@ class SpecFile(pytest.File):
 
     def collect(self) -> Iterator["CaseItem"]:
         """Yield the cases."""
-        root = repository_above(self.path.parent)
+        root = likely_root(self.path.parent)
         assert root is not None  # noqa: S101 - is_spec() has looked
         try:
             spec = read(self.path, root)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rax._laptop import likely_root
 from rax.errors import WorkflowError
-from rax.testing import repository_above
 from rax.testing._engine import Server
 
 
@@ -40,7 +40,7 @@ def server_of(config: pytest.Config, file: Path) -> Server:
 
     :raises WorkflowError: it is in none
     """
-    root = repository_above(file.parent)
+    root = likely_root(file.parent)
     if root is None:
         raise WorkflowError(f"{file} is in no DAG repository")
     return config.stash.setdefault(SERVERS, Servers()).of(root)

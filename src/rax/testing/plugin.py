@@ -18,10 +18,11 @@ _SPEC = ".flow.yaml"
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Prepare this process, before any file of the repository is imported."""
+    from rax._laptop import likely_root
     from rax.errors import CommandError
-    from rax.testing import prepare, repository_above
+    from rax.testing import prepare
 
-    if (root := repository_above(early_config.invocation_params.dir)) is not None:
+    if (root := likely_root(early_config.invocation_params.dir)) is not None:
         try:
             prepare(root)
         except CommandError as error:

@@ -2,7 +2,8 @@
 """A program that asks unittest for its tests, and runs none.
 
 ``python _discover.py ANSWER ROOT`` writes into the file ANSWER the names of tests, as pytest has
-them, and what cannot be imported, with the reason: ``[[name, …], {file: reason, …}]``.
+them, and what cannot be imported, with the reason: ``[[name, …], {file: reason, …}]``. It is
+started by ``_run``, which sees to it that ``rax`` is found.
 """
 
 import json
@@ -11,17 +12,13 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 
-_HOME = str(Path(__file__).parents[3])
+from rax.testing import prepare
 
 
 def main(answer: Path, root: Path) -> None:
     """Find the tests below the folder ``tests``, as ``python -m unittest discover tests`` does."""
     # This program's own folder is first; what a person's command has there is the current folder.
     sys.path[0] = str(root)
-    if _HOME not in sys.path:
-        sys.path.append(_HOME)
-    from rax.testing import prepare
-
     prepare(root)
     names, broken = [], {}
     for test in _tests(unittest.defaultTestLoader.discover("tests")):
