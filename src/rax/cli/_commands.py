@@ -3,9 +3,10 @@
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rax._laptop import use_local
+from rax._laptop import here, use_local
 from rax.cli._account import leave_root
 from rax.errors import RaxError
 
@@ -40,6 +41,18 @@ def add_command(
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
     command.set_defaults(run=run, parser=command)
     return command
+
+
+def add_repository(command: argparse.ArgumentParser) -> None:
+    """Add the argument ``path`` to a command: the DAG repository that it looks at."""
+    command.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=Path,
+        default=here(),
+        help="default: the repository that ./rax is in, or else this folder",
+    )
 
 
 def complete(action: argparse.Action, names: Callable[[], Iterable[str]]) -> None:

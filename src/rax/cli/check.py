@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rax._laptop import here
 from rax._layout import ERASED
 from rax.cli._account import leave_root
-from rax.cli._commands import add_command
+from rax.cli._commands import add_command, add_repository
 from rax.cli._output import has_colours, is_terminal, write_json
 
 if TYPE_CHECKING:
@@ -31,14 +30,7 @@ def add_parser(commands: "Commands") -> None:
     check = add_command(
         commands, "check", _check, "what is wrong with a DAG repository, before it is merged", _MORE
     )
-    check.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        type=Path,
-        default=here(),
-        help="default: the repository that ./rax is in, or else this folder",
-    )
+    add_repository(check)
     check.add_argument("--fast", action="store_true", help="look at files and DAGs alone")
     check.add_argument(
         "--gate",

@@ -2,13 +2,11 @@
 """``rax repository``: what stands in the way of a DAG repository on the nodes."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rax._laptop import here
 from rax._printable import one_line
 from rax.cli._account import leave_root
-from rax.cli._commands import add_command, add_group
+from rax.cli._commands import add_command, add_group, add_repository
 from rax.cli._output import write, write_json
 
 if TYPE_CHECKING:
@@ -31,14 +29,7 @@ def add_parser(commands: "Commands") -> None:
         "run shows, such as a wrong argument of an operator, is not found.\n"
         "Exit code: 0 nothing is in the way, 1 something is: it says what to do.",
     )
-    check.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        type=Path,
-        default=here(),
-        help="default: the repository that ./rax is in, or else this folder",
-    )
+    add_repository(check)
     check.add_argument(
         "--dags-folder",
         metavar="FOLDER",
