@@ -1,5 +1,7 @@
 """Stage 4: what becomes of the cases of specs, and what a repository lacks of them."""
 
+from pathlib import Path
+
 import pytest
 
 from rax.checking import _flows
@@ -7,6 +9,7 @@ from rax.checking._dags._answers import STANDARD, Dag, Task
 from rax.checking._finding import Finding
 from rax.checking._flows import _check
 from rax.testing._drafting._text import UNVERIFIED
+from rax.testing._judging._difference import Kind
 from rax.testing._model import TaskKey
 from rax.testing._outputs import Captured, CaseOutput, RunOutput, TaskOutput
 from rax.testing._specs import FOLDER
@@ -125,6 +128,11 @@ def test_a_difference_is_at_its_line(outcome):
                 "where this is what is meant: ./rax flow record writes it, and git diff shows it",
                 details=("the row: id 1 → 2",), item=f"{name}::good"),
     ]  # fmt: skip
+
+
+def test_the_page_names_each_kind_of_difference():
+    page = (Path(__file__).parents[4] / "docs/checking.md").read_text()
+    assert [kind for kind in Kind if f"`flow-{kind}`" not in page] == []
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [

@@ -1,5 +1,8 @@
 """Stage 3 of `rax check`: the tests of a repository, by pytest and by unittest."""
 
+import subprocess
+import sys
+
 import pytest
 
 from rax.checking import _tests
@@ -21,6 +24,20 @@ class GoodTest(unittest.TestCase):
         self.assertEqual(get_config("a").limit, numbers.LIMIT)
         self.assertNotIn("AIRFLOW__CORE__EXECUTOR", os.environ)
         self.assertEqual(os.listdir(os.environ["RAX_CREDENTIALS_DIR"]), [])
+"""
+BY_HAND = """\
+import unittest
+
+from lib import numbers
+from rax.config import get_config
+
+
+class GoodTest(unittest.TestCase):
+    def test_lib(self):
+        self.assertEqual(numbers.LIMIT, 5)
+
+    def test_config(self):
+        self.assertEqual(get_config("a").limit, numbers.LIMIT)
 """
 BAD = """\
 import unittest
@@ -80,6 +97,19 @@ def test_tests_that_both_find(outcome):
         "tests/test_good.py::GoodTest::test_what_a_node_has",
         "tests/test_sub.py::GoodTest::test_what_a_node_has",
     )
+
+
+def test_unittest_by_hand_lacks_the_configs_alone(repository):
+    """docs/checking.md says which variable brings them."""
+    repository.write(FILES | {"tests/test_good.py": BY_HAND})
+    command = [sys.executable, "-m", "unittest", "discover", "tests"]
+    environment = {k: text for k, text in _run.environment().items() if k != "RAX_CONFIG_DIR"}
+    for variables, expected in (({}, "FAILED (errors=1)"), ({"RAX_CONFIG_DIR": "configs"}, "OK")):
+        done = subprocess.run(
+            command, cwd=repository.root, env=environment | variables, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.stderr.splitlines()[-1] == expected
 
 
 def test_tests_that_one_alone_finds(outcome):
