@@ -95,7 +95,8 @@ need_engine() {
   # Without apt, mmdebstrap can not be installed, and the image has to come from a registry.
   engine_answers && { command -v mmdebstrap || ! command -v apt-get; } >/dev/null && return 0
   local packages=(mmdebstrap)
-  engine_answers || packages+=(podman runc uidmap netavark aardvark-dns iptables)
+  # netavark takes iptables in Debian 12 and nftables in Debian 13.
+  engine_answers || packages+=(podman runc uidmap netavark aardvark-dns iptables nftables)
   need_packages "${packages[@]}"
   engine_answers || fail "podman is installed but does not answer: podman info says" "$(podman info 2>&1 | tail -n 5)"
 }
