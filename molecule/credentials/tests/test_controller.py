@@ -44,21 +44,6 @@ def test_revoked_source_is_gone_and_the_timer_does_not_bring_it_back(good, tmp_p
     good.delivered()
 
 
-def test_emptied_list_needs_consent(good, tmp_path):
-    before = good.all_files()
-    empty = tmp_path / "empty.json"
-    empty.write_text(json.dumps({"credentials_sources": []}))
-    try:
-        played = good.play("--extra-vars", f"@{empty}")
-        assert played.code != 0
-        assert "credentials_allow_empty" in played.output
-        assert good.all_files() == before
-    finally:
-        # The control node has been told.
-        good.play().good()
-    assert good.all_files() == before
-
-
 def test_only_one_is_delivered_at_once(good):
     good.rotate("SHARED-01", "SCHEDULER-01", "WORKER-01")
     others = good.credential("node2", "WORKER-01"), good.credential("node1", "SCHEDULER-01")
@@ -99,17 +84,11 @@ def test_check_and_diff_show_names_and_change_nothing(good):
     good.good()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "env"),
-    [
-        pytest.param(["--extra-vars", "ansible_pipelining=false"], {}, id="switched off"),
-        pytest.param([], {"ANSIBLE_KEEP_REMOTE_FILES": "1"}, id="files are kept"),
-    ],
-)
-def test_without_pipelining_nothing_is_delivered(good, arguments, env):
+def test_without_pipelining_nothing_is_delivered(good):
+    """Ansible turns it off where the files of modules are to be kept."""
     good.rotate("SHARED-01")
     before = good.all_files()
-    played = good.play("--limit", "airflow", *arguments, env=env)
+    played = good.play("--limit", "airflow", env={"ANSIBLE_KEEP_REMOTE_FILES": "1"})
     assert played.code != 0
     assert "Pipelining is off" in played.output
     assert "ansible_pipelining: true" in played.output

@@ -79,24 +79,12 @@ def test_its_recovery_resolves_the_alert_once(lab):
     lab.delivered()
 
 
-BAD_RECORDS = {
-    "missing": (
-        "no credential's description begins with this name",
-        lambda records, one: records.remove(one),
-    ),
-    "without password": ("pass", lambda _, one: one.update(password="")),
-    "twice": (
-        "2 credentials have this name: 3 in project 101, 99 in project 101",
-        lambda records, one: records.append({**one, "id": 99}),
-    ),
-}
-
-
-@pytest.mark.parametrize(("reason", "spoil"), BAD_RECORDS.values(), ids=BAD_RECORDS)
-def test_one_bad_record_keeps_its_last_good_file(good, data, reason, spoil):
+def test_one_bad_record_keeps_its_last_good_file(good, data):
+    """One that is missing; what else is bad of a record is shown without nodes."""
+    reason = "no credential's description begins with this name"
     last = good.credential("node2", "WORKER-01")
     (record,) = (c for c in data["credentials"] if c["description"].startswith("OF-THE-WORKER"))
-    spoil(data["credentials"], record)
+    data["credentials"].remove(record)
     good.store(data)
     good.rotate("SHARED-01")
     events = len(good.events())
