@@ -102,6 +102,8 @@ def test_odd_status_of_the_sync(key, odd):
     [
         ({"rc": 0, "stdout": "hello"}, f"{UNUSABLE}: the status is not JSON that can be read"),
         ({"rc": 0, "stdout": "[]"}, f"{UNUSABLE}: the status is not an object"),
+        ({"rc": 0, "stdout": "{" * 100_000},
+         f"{UNUSABLE}: the status is not JSON that can be read"),
         ({"rc": 0}, f"{UNUSABLE}: the status is not a text"),
         ({"rc": 0, "stdout": json.dumps(GOOD | {"published": "../../evil"})},
          f"{UNUSABLE}: status.published {NO_SHA}: '../../evil'"),

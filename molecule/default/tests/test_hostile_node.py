@@ -159,12 +159,12 @@ def test_a_refresh_reaches_the_others(hostile, cluster):
 
 @pytest.mark.timeout(300)
 def test_the_fleets_report_is_of_all_nodes(hostile):
+    """Whatever the form of its status, of which tests/attacks/test_node_answers.py has more."""
     status = {"published": f"x{ESCAPE}", "releases": 5, "blocked": ["x"]}
-    for stdout in (json.dumps(status), "[]", "{" * 100_000):
-        hostile.answer({"command": {"stdout": stdout, "stderr": ESCAPE}})
-        code, output = hostile.run("playbooks/sync_dags.yml", "--check")
-        assert code == 2
-        shown = " ".join(output.split())
-        for name in OTHERS:
-            assert f"{name}: published " in shown
-        assert f"{NODE}: " in shown
+    hostile.answer({"command": {"stdout": json.dumps(status), "stderr": ESCAPE}})
+    code, output = hostile.run("playbooks/sync_dags.yml", "--check")
+    assert code == 2
+    shown = " ".join(output.split())
+    for name in OTHERS:
+        assert f"{name}: published " in shown
+    assert f"{NODE}: " in shown
