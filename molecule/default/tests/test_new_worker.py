@@ -27,8 +27,9 @@ def play(cluster):
             "ansible-playbook", "-i", cluster.inventory, playbook, "--limit", limit
         )
 
-    # What a user's nodes have.
+    # What a user's nodes have, and the environment, which others have shown to be built.
     run("scripts/lab/prepare.yml", "worker3")
+    run("molecule/default/environment.yml", "worker3")
     yield run
     cluster.local("scripts/nodes", "destroy", "--cluster", cluster.lab.name, "worker3")
 
