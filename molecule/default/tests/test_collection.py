@@ -1,4 +1,7 @@
-"""The collection, built and installed, deploys the very same cluster with a user's inventory."""
+"""The collection, built and installed, deploys the very same cluster with a user's inventory.
+
+In this scenario, it is the second run of site.yml, in place of molecule's test of idempotence.
+"""
 
 import os
 import re
