@@ -1,7 +1,4 @@
-"""The collection, built and installed, deploys the very same cluster with a user's inventory.
-
-In this scenario, it is the second run of site.yml, in place of molecule's test of idempotence.
-"""
+"""The collection, built and installed, deploys the very same cluster with a user's inventory."""
 
 import os
 import re
