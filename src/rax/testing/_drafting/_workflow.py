@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rax import _laptop
-from rax.checking._files._calls import GET_CONFIG, OF_CREDENTIALS
+from rax.checking._files._calls import GET_CONFIG, OF_CREDENTIALS, Module, resolved
 from rax.checking._files._calls import look_at as calls_in
 from rax.config._files import near
 from rax.errors import CommandError, RaxError
@@ -57,9 +57,11 @@ def look_at(root: Path, dag_id: str) -> Workflow:
         raise CommandError(f"{root.name} has no workflow {dag_id!r}{there}")
     dag = dags[dag_id]
     tasks = [*dag.topological_sort()]
-    calls = calls_in(ast.parse(Path(dag.fileloc).read_bytes())).calls
+    module = calls_in(ast.parse(Path(dag.fileloc).read_bytes()))
+    calls = module.calls
     configs = {call.name: None for call in calls if call.function == GET_CONFIG}
     sources = dict.fromkeys((call.name for call in calls if call.function in OF_CREDENTIALS), "")
+    sources |= dict.fromkeys(named_by_schemas(module, dag.fileloc), "")
     sources |= dict.fromkeys(_credentials_in(configs), "")
     sources |= {task.conn_id: POSTGRES for task in tasks if _asks_sql(task)}
     return Workflow(
@@ -94,6 +96,31 @@ def _asks_sql(task: Any) -> bool:
     module = str(getattr(task, "_task_module", "") or type(task).__module__)
     is_name = isinstance(getattr(task, "conn_id", None), str)
     return is_name and module.startswith(_SQL_OPERATORS)
+
+
+def named_by_schemas(module: Module, file: str) -> Iterator[str]:
+    """Yield the credentials that configs name in fields of the type CredentialName.
+
+    :param module: a file that makes a DAG, and has been loaded
+    """
+    from rax.config import _schema, get_config
+
+    for call in module.calls:
+        schema = _class(resolved(call.schema, module.imported), file) if call.schema else None
+        if schema is not None:
+            with contextlib.suppress(RaxError):
+                yield from _schema.compare(schema, get_config(call.name)).credentials.values()
+
+
+def _class(whole: str, file: str) -> Any:
+    """Return what has been loaded under the whole name that it has in a file."""
+    package, _dot, name = whole.rpartition(".")
+    loaded = sys.modules.get(package)
+    if not package:
+        # Airflow gives the modules of DAGs names of its own.
+        files = ((getattr(one, "__file__", None), one) for one in [*sys.modules.values()])
+        loaded = next((one for other, one in files if other == file), None)
+    return getattr(loaded, name, None)
 
 
 def _credentials_in(configs: dict[str, None]) -> Iterator[str]:

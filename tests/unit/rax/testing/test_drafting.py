@@ -1,9 +1,23 @@
 """A spec to begin with: it has the form of one, and says what nobody has said yet."""
 
+import ast
+import sys
+import types
+from dataclasses import dataclass
+
 import pytest
 
+from rax.checking._files._calls import look_at
+from rax.config import CredentialName
 from rax.testing._drafting._text import UNVERIFIED, draft
-from rax.testing._drafting._workflow import HTTP, POSTGRES, UNKNOWN, Task, Workflow
+from rax.testing._drafting._workflow import (
+    HTTP,
+    POSTGRES,
+    UNKNOWN,
+    Task,
+    Workflow,
+    named_by_schemas,
+)
 from rax.testing._model import ALL, RunKind, TaskKey
 from rax.testing._specs import read
 
@@ -80,3 +94,37 @@ def test_a_workflow_of_which_nothing_is_known(drafted):
     spec, text = drafted(Workflow("x", (Task("summary", "summary"),)))
     assert [case.name for case in spec.cases] == ["good", "empty target"]
     assert "config:" not in text
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a config has: one of the two names is that of a credential."""
+
+    source: CredentialName
+    label: str
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from lib.loads import Schema\nget_config('loads', Schema)",
+        "import lib.loads\nget_config('loads', lib.loads.Schema)",
+        "class Schema: pass\nget_config('loads', Schema)",
+    ],
+)
+def test_the_type_of_a_field_tells_what_a_credential_is(source, tmp_path, monkeypatch):
+    """The name itself need not look like one."""
+    (tmp_path / "loads.yaml").write_text("source: warehouse\nlabel: daily\n")
+    monkeypatch.setenv("RAX_CONFIG_DIR", str(tmp_path))
+    for name, file in {"lib": None, "lib.loads": "lib/loads.py", "unusual_1": "dags/d.py"}.items():
+        module = types.ModuleType(name)
+        module.__file__, module.Schema = file, Schema
+        monkeypatch.setitem(sys.modules, name, module)
+    module = look_at(ast.parse(f"from rax.config import get_config\n{source}"))
+    assert [*named_by_schemas(module, "dags/d.py")] == ["warehouse"]
+
+
+def test_what_is_no_schema_names_no_credential(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAX_CONFIG_DIR", str(tmp_path))
+    source = "from rax.config import get_config\nget_config('a', lost.Schema)\nget_config('a', f())"
+    assert [*named_by_schemas(look_at(ast.parse(source)), "dags/d.py")] == []
