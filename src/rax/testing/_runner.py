@@ -38,6 +38,9 @@ class Verdict:
 class Cases(Protocol):
     """What runs a case, as the server of the engine does."""
 
+    def wait_until_ready(self) -> float:
+        """Return the seconds of its start, after it; 0 where it had been ready."""
+
     def run(
         self,
         spec: Spec,
@@ -52,6 +55,9 @@ class Cases(Protocol):
 
 class Progress:
     """Is told what happens; this one does nothing with it."""
+
+    def ready(self, seconds: float) -> None:
+        """Hear that Airflow has started, and how long that took."""
 
     def case(self, chosen: Chosen) -> None:
         """Hear that a case begins."""
@@ -75,6 +81,8 @@ def run_cases(
     """
     progress = progress or Progress()
     for one in chosen:
+        if seconds := server.wait_until_ready():
+            progress.ready(seconds)
         progress.case(one)
         began = time.monotonic()
         output = server.run(

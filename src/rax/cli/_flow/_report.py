@@ -53,6 +53,10 @@ class Terminal(Quiet):
         self._runs_now = text
         self._show(text)
 
+    def ready(self, seconds: float) -> None:
+        """Show how long Airflow took to start, which is no part of any case."""
+        self._write(self._paint(DIM, f"Airflow is ready after {seconds:.1f} s"))
+
     def case(self, chosen: Chosen) -> None:
         """Show which case runs."""
         self.begin(f"{chosen.id} …")

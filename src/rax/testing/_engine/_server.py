@@ -18,6 +18,7 @@ from typing import Self
 from rax import _laptop
 from rax._temporary import remove, temporary_folder
 from rax.airflow._local_runs import database_template
+from rax.checking._settings import Settings
 from rax.errors import CommandError
 from rax.testing._engine import _program
 from rax.testing._engine._followed import Followed
@@ -47,8 +48,6 @@ class Server:
     """
 
     def __init__(self, root: Path) -> None:
-        from rax.checking._settings import Settings
-
         self._root = root.resolve()
         self._dags_folder = Settings.read(self._root).dags_folder
         # Which file has made a DAG lately.
@@ -93,11 +92,7 @@ class Server:
         :raises ServerError: the process with Airflow cannot be started, or has ended
         """
         self.release()
-        if self._process.poll() is not None:
-            # The case before has ended it, or a person has.
-            self._ends.close()
-            self._start()
-        self._wait_until_ready()
+        self.wait_until_ready()
         folder = self._folder / f"{self._cases}"
         self._cases += 1
         request = Request(
@@ -169,7 +164,7 @@ class Server:
         self._errors = ends.enter_context((self._folder / "errors").open("w+b"))
         self._connection, theirs = socket.socketpair()
         ends.callback(self._connection.close)
-        self._rest, self._is_ready = b"", False
+        self._rest, self._is_ready, self._began = b"", False, time.monotonic()
         environment = {
             **_laptop.without_airflow(dict(os.environ)),
             **_laptop.settings(self._root, self._dags_folder),
@@ -197,9 +192,17 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> float:
+        """Wait until it can run a case; return the seconds of its start, 0 where it had been ready.
+
+        :raises ServerError: the process with Airflow cannot be started, or has ended
+        """
+        if self._process.poll() is not None:
+            # The case before has ended it, or a person has.
+            self._ends.close()
+            self._start()
         if self._is_ready:
-            return
+            return 0.0
         line = self._line(time.monotonic() + MAX_START_SECONDS)
         if line is None:
             raise self._gone(f"is not ready after {MAX_START_SECONDS:.0f} s")
@@ -207,6 +210,7 @@ class Server:
         if verb != "ready":
             raise ServerError(f"Airflow cannot run a DAG here: {reason}")
         self._is_ready = True
+        return time.monotonic() - self._began
 
     def _write(self, line: str) -> None:
         try:

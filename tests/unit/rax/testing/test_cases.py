@@ -42,6 +42,9 @@ class Successful:
     def __init__(self):
         self.asked = []
 
+    def wait_until_ready(self):
+        return 0.0 if self.asked else 9.25
+
     def run(self, spec, case, *, max_seconds, keep=False, on_task=None):
         self.asked.append((spec.workflow, case.name, max_seconds, keep))
         on_task(RunKind.ONCE, TaskKey("load", 1))
@@ -115,6 +118,9 @@ def test_cases_are_run_in_their_order_and_judged_each(root):
     server, heard = Successful(), []
 
     class Listening(Progress):
+        def ready(self, seconds):
+            heard.append(seconds)
+
         def case(self, chosen):
             heard.append(chosen.case.name)
 
@@ -127,7 +133,8 @@ def test_cases_are_run_in_their_order_and_judged_each(root):
     assert server.asked == [("trials_daily", "good", 7, True)]
     assert first.differences == ()
     (second,) = verdicts
-    assert heard == ["good", "once load[1]", "down", "once load[1]"]
+    # The first case alone has waited, and its seconds are its own.
+    assert heard == [9.25, "good", "once load[1]", "down", "once load[1]"]
     assert [one.place for one in second.differences] == [
         second.chosen.case.runs[RunKind.ONCE].place
     ]
@@ -142,6 +149,7 @@ def test_what_a_person_sees(verdicts, capsys):
     shown = Terminal(logs=True)
     shown.begin("what only a terminal is told")
     shown.mistakes([(Place("tests/flows/a.flow.yaml", 3), "what\x1b is this")])
+    shown.ready(9.25)
     for verdict in verdicts:
         shown.verdict(verdict)
     log = ["  log of once:", "    a\\x1bb"]
@@ -149,6 +157,7 @@ def test_what_a_person_sees(verdicts, capsys):
     lines = [re.sub(r"[0-9.]+ s\)", "… s)", line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         "tests/flows/a.flow.yaml:3: what\\x1b is this",
+        "Airflow is ready after 9.2 s",
         f"passed  {place}::good  (once; … s)",
         *log,
         f"FAILED  {place}::down  (once; … s)",
