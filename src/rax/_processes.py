@@ -30,9 +30,17 @@ def end_orphans() -> bool:
             found = True
             for pid in _children():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    _kill(pid)
             os.waitpid(-1, 0)
     return found
+
+
+def _kill(pid: int) -> None:
+    # A group ends as a whole, so that none of it can fork once more.
+    group = os.getpgid(pid)
+    if group != os.getpgrp():
+        os.killpg(group, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _children() -> list[int]:

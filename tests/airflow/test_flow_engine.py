@@ -148,6 +148,17 @@ for descriptor in range(3, 1024):
 for session in ("setsid", "env"):
     subprocess.Popen([session, "sh", "-c", "sleep 98765 & sleep 98765"])
 """,
+    "eats": """
+eaten = []
+while True:
+    eaten.append(b"x" * 2**24)
+    time.sleep(0.05)
+""",
+    "multiplies": """
+while True:
+    subprocess.Popen(["sleep", "98765"], start_new_session=True)
+""",
+    "closes": "os.closerange(0, 1024); time.sleep(1000)",
     "listens": """
 listener = socket.create_server(("127.0.0.1", 45991))
 if os.fork() == 0:
@@ -218,7 +229,7 @@ def acts():
 def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     for path, content in {
-        "rax.toml": "[check]\ndags_folder = 'flows'\n",
+        "rax.toml": "[check]\ndags_folder = 'flows'\n[flows]\nmax_memory_mib = 1000\n",
         "flows/loads.py": WORKFLOW,
         "flows/kinds.py": KINDS,
         "flows/acts.py": acts(),
@@ -405,6 +416,28 @@ def test_what_breaks_a_case_off(server, workflow, seconds, trouble):
     output = run(server, workflow, max_seconds=seconds)
     assert output.trouble == trouble
     assert output.runs == ()
+
+
+EATEN = (
+    "act used more than 1000 MiB of memory; a case may use what rax.toml says:"
+    " [flows] max_memory_mib"
+)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "namespaces", "trouble"),
+    [
+        ("eats", True, EATEN),
+        ("multiplies", True, "act had more than 512 processes at once"),
+        ("multiplies", False, "act had more than 512 processes at once"),
+        ("closes", True, "act closed files that it had not opened, and Airflow cannot go on"
+         " without them"),
+    ],
+)  # fmt: skip
+def test_what_uses_too_much_is_ended(server, workflow, namespaces, trouble, monkeypatch):
+    monkeypatch.setattr(server, "namespaces", namespaces)
+    assert run(server, workflow).trouble == trouble
+    assert len(processes(str(server._folder))) == 1
 
 
 def test_what_breaks_nothing(server):

@@ -17,6 +17,7 @@
     [flows]
     required = false
     max_seconds = 600.0
+    max_memory_mib = 2048.0
     unverified = {genes_daily = "runs nowhere but on the cluster of another team"}
 
 All of it may be left out; the wrapper ``./rax`` needs ``[deployment]``.
@@ -37,6 +38,8 @@ NAME = "rax.toml"
 MAX_PARSE_SECONDS = 300.0
 # More than any case of a workflow with a few rows.
 MAX_CASE_SECONDS = 86_400.0
+# More than any machine has: 16 TiB.
+MAX_MEMORY_MIB = 16.0 * 2**20
 # What a table of settings holds, in words.
 _KINDS = {
     str: "a text",
@@ -54,6 +57,8 @@ class Flows:
     required: bool = False
     # How long a case may take with all its runs.
     max_seconds: float = 600.0
+    # How much memory all its processes may use together, in MiB.
+    max_memory_mib: float = 2048.0
     # The workflows that need none, and why.
     unverified: tuple[tuple[str, str], ...] = ()
 
@@ -101,7 +106,11 @@ _TABLES: dict[str, tuple[type[Settings] | type[Flows], tuple[str, ...]]] = {
     "check": (Settings, _CHECK),
     "flows": (Flows, tuple(field.name for field in dataclasses.fields(Flows))),
 }
-_MAXIMA = {"max_parse_seconds": MAX_PARSE_SECONDS, "max_seconds": MAX_CASE_SECONDS}
+_MAXIMA = {
+    "max_parse_seconds": MAX_PARSE_SECONDS,
+    "max_seconds": MAX_CASE_SECONDS,
+    "max_memory_mib": MAX_MEMORY_MIB,
+}
 
 
 def _values(tables: dict[str, Any]) -> dict[str, Any]:

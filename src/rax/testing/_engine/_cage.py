@@ -8,7 +8,7 @@ to get away. Elsewhere, the process with Airflow is told to adopt what a case le
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from rax.testing._engine import _namespaces
@@ -27,40 +27,46 @@ def refusal() -> str:
     return said
 
 
-def hold(work: Callable[[], None], report: int, *, namespaces: bool) -> NoReturn:
+def hold(
+    work: Callable[[], None], report: int, of_work: Iterable[int], *, namespaces: bool
+) -> NoReturn:
     """Be what holds a process that works, in a process forked for that, and report how it ended.
 
     :param work: the work, which is called in a process of its own
     :param report: a pipe for how that has ended, as ``os.waitpid`` says it
+    :param of_work: descriptors that the work alone keeps, so that it is known when it closes them
     """
-    _leave(lambda: _hold(work, report, namespaces=namespaces))
+    _leave(lambda: _hold(work, report, of_work, namespaces=namespaces))
 
 
-def _hold(work: Callable[[], None], report: int, *, namespaces: bool) -> None:
+def _hold(
+    work: Callable[[], None], report: int, of_work: Iterable[int], *, namespaces: bool
+) -> None:
     _namespaces.end_with_parent()
     os.setsid()
     if not namespaces:
-        _watch(work, report)
+        _watch(work, report, of_work)
         return
     if reason := _namespaces.enter():
         raise OSError(reason)
     first = os.fork()
     if not first:
-        _leave(lambda: _be_first(work, report))
-    os.close(report)
+        _leave(lambda: _be_first(work, report, of_work))
+    _close(report, *of_work)
     os.waitpid(first, 0)
 
 
-def _be_first(work: Callable[[], None], report: int) -> None:
+def _be_first(work: Callable[[], None], report: int, of_work: Iterable[int]) -> None:
     _namespaces.end_with_parent()
     _namespaces.show_own_processes()
-    _watch(work, report)
+    _watch(work, report, of_work)
 
 
-def _watch(work: Callable[[], None], report: int) -> None:
+def _watch(work: Callable[[], None], report: int, of_work: Iterable[int]) -> None:
     worker = os.fork()
     if not worker:
         _leave(lambda: _work(work, report))
+    _close(*of_work)
     os.write(report, b"%d\n" % _code(worker))
 
 
@@ -77,6 +83,11 @@ def _code(worker: int) -> int:
         ended, code = os.wait()
         if ended == worker:
             return code
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _tried() -> str:

@@ -67,6 +67,9 @@ class Followed:
         if verb == "begun":
             self._guard = rest
             return
+        if verb == "over":
+            self._trouble = self._trouble or f"{self._doing} {rest}"
+            return
         try:
             for event in self._reader.read():
                 self._see(event)

@@ -7,8 +7,9 @@ it writes a line, ``ready``, or ``failed`` with the reason. Then it reads, and f
 
 It reads ``run`` with a pickled Request in base64, and ``end``, which ends the case that runs. It
 writes ``begun`` with what stands in for namespaces, if anything does, ``look`` when the case has
-told of something, and ``ended`` with what ``os.waitpid`` says of the case's process, or -1 where
-nothing is known of it, once all that the case has started is gone.
+told of something, ``over`` with the reason where it ends a case itself, and ``ended`` with what
+``os.waitpid`` says of the case's process, or -1 where nothing is known of it, once all that the
+case has started is gone.
 """
 
 import base64
@@ -34,6 +35,7 @@ from rax._temporary import hold, remove  # noqa: E402 - the same
 from rax.testing._engine import _cage  # noqa: E402 - the same
 from rax.testing._engine._logs import Log  # noqa: E402 - the same
 from rax.testing._engine._request import Request  # noqa: E402 - the same
+from rax.testing._engine._watch import Watch  # noqa: E402 - the same
 from rax.testing._model import RunKind  # noqa: E402 - the same
 
 _MAX_LINE_BYTES = 64 * 2**20
@@ -158,13 +160,14 @@ def _run(request: Request, lines: Lines, *, namespaces: bool) -> int:
         _cage.hold(
             lambda: _work(request, ring, writing, guarded=not namespaces),
             reporting,
+            (ring, *writing.values()),
             namespaces=namespaces,
         )
     for descriptor in (ring, reporting, *writing.values()):
         os.close(descriptor)
     said = b""
     try:
-        said = _follow(lines, bell, report, logs.values())
+        said = _follow(lines, bell, report, logs.values(), Watch(request.max_memory_mib))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder, signal.SIGKILL)
@@ -191,12 +194,15 @@ def _close_others(kept: set[int]) -> None:
         last = descriptor
 
 
-def _follow(lines: Lines, bell: int, report: int, logs: Iterable[Log]) -> bytes:
+def _follow(lines: Lines, bell: int, report: int, logs: Iterable[Log], watch: Watch) -> bytes:
     """Pass on what a case tells until it has ended; return the report of that."""
     said = b""
     waiting: set[Any] = {lines, bell, report, *logs}
     while report in waiting:
-        ready = select.select(waiting, [], [])[0]
+        ready = select.select(waiting, [], [], watch.pause())[0]
+        if reason := watch.reason():
+            lines.write(f"over {reason}")
+            return b""
         # Before it is told that there is something, which may be about what was logged.
         for log in logs:
             if log in ready and not log.drain():
@@ -206,6 +212,7 @@ def _follow(lines: Lines, bell: int, report: int, logs: Iterable[Log]) -> bytes:
                 lines.write("look")
             else:
                 waiting.remove(bell)
+                watch.silent()
         if lines in ready and "end" in lines.read():
             return b""
         if report in ready:

@@ -24,6 +24,8 @@ class Request:
     # The empty metadata database.
     template: Path
     keep: bool
+    # What all its processes may use together.
+    max_memory_mib: float
     # Whether it is to be held in namespaces, if the kernel allows them.
     namespaces: bool
 

@@ -105,6 +105,7 @@ class Server:
             shared=self._folder,
             template=database_template(),
             keep=keep,
+            max_memory_mib=Settings.read(self._root).flows.max_memory_mib,
             namespaces=self.namespaces,
         )
         folder.mkdir(0o700)

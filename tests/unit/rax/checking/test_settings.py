@@ -20,6 +20,7 @@ max_parse_seconds = 5
 [flows]
 required = true
 max_seconds = 30
+max_memory_mib = 512
 [flows.unverified]
 genes_daily = "it is another team's"
 """
@@ -35,7 +36,7 @@ def test_all_settings(repository):
         plain_dags=True,
         credentials="names.txt",
         max_parse_seconds=5.0,
-        flows=Flows(True, 30.0, (("genes_daily", "it is another team's"),)),
+        flows=Flows(True, 30.0, 512.0, (("genes_daily", "it is another team's"),)),
     )
 
 

@@ -96,6 +96,8 @@ def test_a_case_that_hangs(server, events, trouble):
         ("say('ended -1')", "load was ended by what it had started, or by the system"),
         ("tell(2, 'Denied', text=1); say('ended 0')",
          "load has broken what the engine notes: 1 is not of <class 'str'>"),
+        ("say('over used more than 2048 MiB of memory'); say('ended -1')",
+         "load used more than 2048 MiB of memory"),
         ("tell(2, 'Phase', text='x'); tell(3, 'Done', trouble='it is wrong'); say('ended 0')",
          "it is wrong"),
     ],
