@@ -129,6 +129,24 @@ def kinds():
 
 kinds()
 '''
+TRIGGERS = """
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import dag
+
+
+@dag(schedule=None)
+def triggers():
+    for name, other, options in (
+        ("waits", "good", {"wait_for_completion": True}),
+        ("begins", "bad", {}),
+        ("fails", "bad", {"wait_for_completion": True, "deferrable": True}),
+        ("lacks", "other", {}),
+    ):
+        TriggerDagRunOperator(task_id=name, trigger_dag_id=other, **options)
+
+
+triggers()
+"""
 # By the id of a DAG, what its only task does.
 ACTS = {
     "hangs": "time.sleep(1000)",
@@ -232,6 +250,7 @@ def repository(tmp_path_factory):
         "rax.toml": "[check]\ndags_folder = 'flows'\n[flows]\nmax_memory_mib = 1000\n",
         "flows/loads.py": WORKFLOW,
         "flows/kinds.py": KINDS,
+        "flows/triggers.py": TRIGGERS,
         "flows/acts.py": acts(),
         "flows/broken.py": "from airflow.sdk import dag\nimport lost_in_space\n",
         "flows/stops.py": "import sys\nfrom airflow.sdk import dag\nsys.exit('dag stops')\n",
@@ -473,6 +492,23 @@ def test_what_is_tried_outside(server, namespaces, monkeypatch):
     else:
         assert "Python" in output.guard
         assert said[:4] == ["PermissionError"] * 3 + ["OperationalError"]
+
+
+def test_another_dag_that_is_triggered(server):
+    """Nothing of it runs: what is given says how it ends, and without that the task fails."""
+    given = Given(triggers={"good": "success", "bad": "failed"})
+    (once,) = run(server, "triggers", case(given=given)).runs
+    found = {key: (task.state, task.reason) for key, task in by_key(once).items()}
+    assert found == {
+        "waits": ("success", ""),
+        "begins": ("success", ""),
+        "fails": ("failed", "TriggeredRunFailedError: the run of the DAG bad failed"),
+        "lacks": (
+            "failed",
+            "NotGivenError: it triggers the DAG other, which is not in this case: say how that"
+            " ends, given: {triggers: {other: success}}",
+        ),
+    }
 
 
 @pytest.mark.parametrize("namespaces", [True, False])

@@ -180,6 +180,8 @@ class Given:
     variables: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, Any] | None = None
+    # DAGs that the workflow triggers, and how their runs end: success or failed.
+    triggers: Mapping[str, str] = field(default_factory=dict)
     # None is now.
     logical_date: datetime.datetime | None = None
     # The databases and sources that do not answer.

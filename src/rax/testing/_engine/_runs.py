@@ -20,6 +20,7 @@ from rax.testing._engine._listener import Listener
 from rax.testing._engine._lost import Losses
 from rax.testing._engine._request import Request
 from rax.testing._engine._tasks import Tasks
+from rax.testing._engine._triggers import Triggers
 from rax.testing._model import RunKind
 from rax.testing._outputs import RunOutput
 from rax.testing._services import Services
@@ -53,6 +54,7 @@ class Runs:
         self._bag: Any = None
         self._listener = Listener()
         self._losses = Losses()
+        self._triggers = Triggers(request.case.given.triggers)
 
     def make(self) -> None:
         """Make all runs.
@@ -68,6 +70,8 @@ class Runs:
         for task in dag.tasks:
             retry_at_once(task)
         self._listener.install()
+        # In this order, since what a trigger gives is a result, too, which may be lost.
+        self._triggers.install()
         self._losses.install()
         for kind in self._request.case.runs:
             self._make(kind, dag)

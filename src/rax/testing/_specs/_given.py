@@ -44,6 +44,7 @@ def given_of(sections: Sections, top: Path) -> Given:
         variables=_texts(sections, "variables"),
         environment=_environment(sections),
         conf=_contents(sections, "conf") if sections.last("conf") else None,
+        triggers=_contents(sections, "triggers"),
         logical_date=_logical_date(sections.last("logical_date")),
         down=frozenset(sections.down()),
         meanwhile=tuple(

@@ -158,6 +158,10 @@ ROWS = [
      "4: DB is to Airflow the same as db"),
     ("given", "variables: {a: null}", "variables: {a: {b: null}}",
      "4: a is nothing, where a text, or what is kept as JSON is expected"),
+    ("given", "triggers: {genes_daily: done}", "triggers: {genes_daily: failed}",
+     "4: genes_daily is 'done', where success or failed is expected"),
+    ("given", "triggers: [genes_daily]", "triggers: {genes_daily: success}",
+     "4: triggers is a list, where a mapping from ids of DAGs to success or failed is expected"),
     ("given", "environment: {A-B: c}", "environment: {A_B: 1}",
      "4: 'A-B' is a key, where the name of an environment variable (letters, digits and _) "
      "is expected"),

@@ -109,6 +109,7 @@ postgres: {A: before.sql, B: null, C: null}
 files: [before.sql, flights.csv.zip]
 config: {a.b: {list: [1, 2], inner: {x: 1, y: 2}}, c: {x: 1}}
 variables: {x: "1", y: {z: [1]}}
+triggers: {genes_daily: success, other.dag: failed}
 conf: {x: 1, y: 2}
 down: [C]
 meanwhile: {load: {A: "SELECT 1"}, report: {A: "SELECT 2"}}
@@ -120,6 +121,7 @@ sqlite: {S: before.sql}
 files: {before.sql: absent, in/flights.zip: flights.csv.zip}
 config: {a.b: {list: [3], inner: {y: 3}}}
 variables: {x: text}
+triggers: {genes_daily: failed}
 conf: {y: null}
 down: [B]
 meanwhile: {load: {files: {a.csv: before.sql, b.csv: absent}}}
@@ -135,6 +137,7 @@ credentials: {D: {user: u, pass: p, metadata: {port: 1}}}
     assert given.files == {"flights.csv.zip": flights, "in/flights.zip": flights}
     assert given.configs == {"a.b": {"list": [3], "inner": {"x": 1, "y": 3}}, "c": {"x": 1}}
     assert given.variables == {"x": "text", "y": '{"z": [1]}'}
+    assert given.triggers == {"genes_daily": "failed", "other.dag": "failed"}
     assert given.environment == {"SIZE": "7", "NAME": "a"}
     assert given.connections == {"db": "http://db"}
     assert given.credentials == {"D": {"user": "u", "pass": "p", "metadata": {"port": 1}}}
