@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """The databases of PostgreSQL that a case is given, each behind a credential of its own."""
 
-import io
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from rax._printable import one_line
 from rax.errors import ServiceError
 from rax.testing._outputs import Captured
-from rax.testing._services import _credentials, _tables
+from rax.testing._services import _copying, _credentials
 from rax.testing._services._children import plain_environment
 from rax.testing._services._plan import Database
 from rax.testing._services._server import Server
 from rax.testing._services._template import ADMIN, ADMIN_DATABASE
 
 _MAX_FILL_SECONDS = 300
-_MAX_CONNECT_SECONDS = 10
 # A transaction that the workflow has left open holds its locks.
 _MAX_LOCK_SECONDS = 5
 _MAX_REASON_CHARACTERS = 500
 _WITH_STRATEGIES = 15_00_00
 _ROLE_EXISTS = "42710"
 _DATABASE_EXISTS = "42P04"
-# What COPY writes must not depend on what the workflow has set for its role.
-_READER = (
-    "-c default_transaction_read_only=on -c timezone=UTC -c datestyle=ISO,MDY"
-    " -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
-    f" -c statement_timeout={_tables.MAX_QUERY_SECONDS}s -c lock_timeout={_MAX_LOCK_SECONDS}s"
+_READER = " ".join(
+    f"-c {setting}={value}"
+    for setting, value in {
+        "default_transaction_read_only": "on",
+        "lock_timeout": f"{_MAX_LOCK_SECONDS}s",
+        **_copying.SETTINGS,
+    }.items()
 )
 _WRITER = (
     f"-c timezone=UTC -c lock_timeout={_MAX_LOCK_SECONDS}s"
@@ -86,19 +86,11 @@ class Postgres:
     def table(self, name: str, sql: str) -> Captured:
         """Return what a query gives, in a transaction that changes nothing."""
         database = self._databases[name]
-        output = _Bounded()
         try:
-            with (
-                self._connection(database.user, database.name, _READER) as connection,
-                connection.cursor() as cursor,
-            ):
-                # The query may end in a comment.
-                cursor.copy_expert(
-                    f"COPY (\n{_tables.query_of(sql)}\n) TO STDOUT (FORMAT csv, HEADER)", output
-                )
+            with self._connection(database.user, database.name, _READER) as connection:
+                return Captured(_copying.table(connection, sql))
         except ServiceError as error:
             return Captured(error=str(error))
-        return Captured(_tables.sort_rows(output.getvalue()))
 
     def execute(self, name: str, sql: str) -> None:
         """Run statements in a transaction of their own, and commit it."""
@@ -124,31 +116,11 @@ class Postgres:
         )
         return address
 
-    @contextmanager
-    def _connection(self, user: str, database: str, options: str) -> Iterator[Any]:
+    def _connection(self, user: str, database: str, options: str) -> AbstractContextManager[Any]:
         """Connect over the socket, which asks for no password; what fails is a ServiceError."""
-        try:
-            import psycopg2
-        except ImportError:
-            raise ServiceError(
-                "a case is given a database of PostgreSQL, and psycopg2 is not installed: add"
-                " apache-airflow-providers-postgres to packages/requirements.in of the deployment"
-            ) from None
-        try:
-            with closing(
-                psycopg2.connect(
-                    self._address(user, database),
-                    sslmode="disable",
-                    client_encoding="UTF8",
-                    options=options,
-                    connect_timeout=_MAX_CONNECT_SECONDS,
-                )
-            ) as connection:
-                yield connection
-        except psycopg2.Error as error:
-            reason = error.diag.message_primary or str(error)
-            hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-            raise ServiceError(one_line(f"{reason}{hint}", _MAX_REASON_CHARACTERS)) from None
+        return _copying.connected(
+            {"dsn": self._address(user, database), "sslmode": "disable", "options": options}
+        )
 
     def _make(self, connection: Any, name: str, database: Database) -> None:
         """Make the role and the database of a credential, where another has not made them."""
@@ -220,10 +192,3 @@ class Postgres:
 
     def _shown(self, file: Path) -> str:
         return str(file.relative_to(self._root) if file.is_relative_to(self._root) else file)
-
-
-class _Bounded(io.BytesIO):
-    def write(self, data: Any) -> int:
-        if self.tell() + len(data) > _tables.MAX_TABLE_BYTES:
-            raise ServiceError(_tables.TOO_LARGE)
-        return super().write(data)
