@@ -198,8 +198,8 @@ class Case:
     given: Given
     # What is expected of each run; each key is a run, in this order.
     runs: Mapping[RunKind, Expectation]
-    # Whether it may run on a staging cluster, too.
-    target: bool = False
+    # What is expected of each run on a staging cluster, where the case is made for one, too.
+    target: Mapping[RunKind, Expectation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

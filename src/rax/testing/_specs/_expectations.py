@@ -39,7 +39,7 @@ class ExpectationReader:
         :param value: the case's ``expect``
         :param named: the case's ``runs``, if it has any
         """
-        each = self._expectation(value)
+        each = self.expectation(value)
         kinds = set(RunKind) if each.state == "success" else {RunKind.ONCE}
         if named is not None:
             kinds = {RunKind(name) for name in named.content}
@@ -49,7 +49,7 @@ class ExpectationReader:
         for kind in (RunKind.AGAIN, RunKind.LOST):
             if (other := value.get(kind)) is None:
                 continue
-            differs = self._expectation(other)
+            differs = self.expectation(other)
             if kind in expected:
                 expected[kind] = laid_over(each, differs, other.content)
             else:
@@ -57,7 +57,8 @@ class ExpectationReader:
                 other.refuse(f"{kind} is no run of this case: write runs: [{runs}]")
         return expected
 
-    def _expectation(self, value: Value) -> Expectation:
+    def expectation(self, value: Value) -> Expectation:
+        """Return what is expected of a run."""
         check, failed, said = value.get("check"), value.get("failed"), value.get("state")
         skipped = value.get("skipped")
         state = "failed" if check or (failed and failed.content) else "success"

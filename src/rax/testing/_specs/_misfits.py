@@ -103,7 +103,9 @@ def _unknown(key: Any, value: Any, part: dict[str, Any], form: dict[str, Any]) -
             if key in _resolved(inside, form).get("properties", ())
         ]
         hint = f": did you mean {' or '.join(inner)}?" if inner else f", which has {_list(known)}"
-        takes_databases = "files" in known and "postgres" not in known
+        takes_databases = (
+            not known.keys().isdisjoint(("files", "check")) and "postgres" not in known
+        )
         if not inner and takes_databases and isinstance(value, dict | str):
             hint += _HINT_OF_DATABASE
     return f"{shown(key)} is no key of {name}{hint}"

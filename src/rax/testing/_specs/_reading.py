@@ -19,6 +19,7 @@ from rax.testing._specs._files import FOLDER, SUFFIX
 from rax.testing._specs._given import given_of
 from rax.testing._specs._mistakes import Mistake, SpecError
 from rax.testing._specs._sections import DATABASES, Sections, names_said
+from rax.testing._specs._target import target_of
 
 _MAX_SPEC_BYTES = 1_000_000
 _MAX_VALUES = 100_000
@@ -112,12 +113,14 @@ def _case(name: str, value: Value, shared: Value | None, top: Path) -> Case:
     given = given_of(sections, top)
     reader = ExpectationReader(top, sections.databases(), sections.down())
     expected = value.get("expect") or Value(value.document, value.steps, {})
+    named, target = value.get("runs"), value.get("target")
+    runs = reader.runs(expected, named)
     return Case(
         place=value.place,
         name=name,
         given=given,
-        runs=reader.runs(expected, value.get("runs")),
-        target=value.content.get("target", False),
+        runs=runs,
+        target=target_of(target, runs, named, given, reader) if target else {},
     )
 
 

@@ -162,14 +162,15 @@ WHOLE = {
         "environment": {"A": 1},
         "conf": {"a": 1},
         "logical_date": "2026-01-31",
-        "down": ["S"],
-        "meanwhile": {"load": {"A": "SELECT 1", "files": {"a.csv": "absent"}}},
     },
     "cases": {
         "one": {
-            "given": {"files": ["before.sql"]},
+            "given": {
+                "files": ["before.sql"],
+                "down": ["S"],
+                "meanwhile": {"load": {"A": "SELECT 1", "files": {"a.csv": "absent"}}},
+            },
             "runs": ["once", "again", "lost"],
-            "target": True,
             "expect": {
                 "state": "success",
                 "skipped": ["load[1]"],
@@ -184,7 +185,11 @@ WHOLE = {
                 "lost": {"B": {"SELECT 3": "b.csv"}},
             },
         },
-        "two": {"expect": {"check": "load"}},
+        "two": {"expect": {"check": "load"}, "target": True},
+        "three": {
+            "expect": {},
+            "target": {"tasks": {"load[*]": {"returns": {"a": 1}}}, "A": {"SELECT 1": "a.csv"}},
+        },
     },
 }
 WORDS = st.sampled_from(

@@ -28,6 +28,7 @@ BRACKETS = (
     'is no key and no text inside { } and [ ]: quote it, "load[1]", '
     "or write it as a key in a line of its own"
 )
+TARGET = "true, or what is expected on a staging cluster (a mapping)"
 BELOW = "a path below the case's folder is expected"
 BESIDE = "a path beside the spec is expected"
 
@@ -85,12 +86,27 @@ ROWS = [
      "6: runs is a list that has one thing twice, where a list of once, again, lost is expected"),
     ("case", "runs: [again]", "runs: [again, once]",
      "6: again is a run on what once has left: add once"),
-    ("case", "target: maybe", "target: true",
-     "6: target is a text, where true or false is expected"),
+    ("case", "target: maybe", "target: true", f"6: target is a text, where {TARGET} is expected"),
+    ("case", "given: {down: [WEB]}\ntarget: true", "given: {down: [WEB]}\ntarget: false",
+     "7: the case has given.down, which is brought about on no cluster: leave out one"),
+    ("case", "given: {meanwhile: {load: {EBI-1: SELECT 1}}}\ntarget: true", "target: true",
+     "7: the case has given.meanwhile, which is brought about on no cluster: leave out one"),
+    ("case", "runs: [lost]\ntarget: true", "runs: [lost, once]\ntarget: true",
+     "7: a run that loses results is made on no cluster: add once to runs"),
+    ("case", "given: {sqlite: {DAYS: null}}\ntarget: {DAYS: {SELECT 1: {rows: 1}}}",
+     "given: {sqlite: {DAYS: null}}\ntarget: {EBI-1: {SELECT 1: {rows: 1}}}",
+     "7: DAYS is a file on a worker of the cluster, which answers no query"),
+    ("case", "target: {alerts: []}", "target: {failed: []}",
+     "6: 'alerts' is no key of true, or what is expected on a staging cluster, "
+     "which has state, check, failed, skipped, tasks and EBI-1"),
+    ("case", "target: {tasks: {load: {files: {a.csv: absent}}}}",
+     "target: {tasks: {load: {returns: null}}}",
+     "6: 'files' is no key of the expectation of a task on a staging cluster, "
+     "which has state, returns and unverified"),
     ("case", "target: yes", "target: false",
      '6: cases.good.target is read as true: quote it, "yes", or write true'),
     ("case", "tasks: {}", "given: {}",
-     "6: 'tasks' is no key of a case: did you mean expect.tasks?"),
+     "6: 'tasks' is no key of a case: did you mean target.tasks or expect.tasks?"),
     # What is given.
     ("given", "postgres: before.sql", "postgres: {EBI-1: before.sql}",
      "4: postgres is a text, where a mapping from credentials to SQL files is expected"),

@@ -386,3 +386,32 @@ def test_the_spec_that_the_module_shows_is_one(flows):
     good, down = flows.read(shown).cases
     assert good.given.http["PAGES-WEB-01"].folder == flows.folder / "site"
     assert down.runs[ONCE].check == "source_answers"
+
+
+def test_what_is_expected_on_a_cluster(flows):
+    spec = flows.read(
+        """\
+workflow: genes
+given: {postgres: {GENES-DB-01: before.sql}}
+cases:
+  the same:
+    target: true
+    expect: {alerts: [resolve]}
+  something else:
+    runs: [once, again]
+    target: {tasks: {load: {returns: 40}}, GENES-DB-01: {SELECT 1: {rows: 1}}}
+    expect: {tasks: {load: {returns: 2}}}
+  nothing:
+    target: false
+    expect: {}
+  unsaid:
+    expect: {}
+"""
+    )
+    same, other, *none = spec.cases
+    assert same.target == {ONCE: same.runs[ONCE]}
+    assert [*other.target] == [ONCE, AGAIN]
+    assert other.target[ONCE].tasks[0].returns == 40
+    assert other.runs[ONCE].tasks[0].returns == 2
+    assert [*other.target[ONCE].tables] == [Query("GENES-DB-01", "SELECT 1")]
+    assert [case.target for case in none] == [{}, {}]
