@@ -21,10 +21,11 @@ from airflow.sdk.configuration import clear_secrets_backends_cache
 
 from rax.config import get_config
 from rax.credentials import get_credentials, list_credentials
-from rax.errors import ServiceError
+from rax.errors import CommandError, ServiceError
 from rax.testing._model import Change, Given, HttpSource, Place, Query, TaskKey
 from rax.testing._outputs import Captured
 from rax.testing._services import Services, _account, _binaries, _children
+from rax.testing._staging import Databases
 
 NAME = "EBI-ETL-DEV-01"
 SECOND = "ARCHIVE"
@@ -211,6 +212,27 @@ def test_what_somebody_else_has_open_is_not_waited_for_long(server_of_queries, m
     )
     connection.close()
     assert services.table(Query(NAME, "TABLE t")).content == b"a\n1\n"
+
+
+def test_a_database_of_a_cluster_is_read_as_those_of_a_case_are(server_of_queries, monkeypatch):
+    services = server_of_queries
+    folder = Path(services.environment["RAX_CREDENTIALS_DIR"])
+    monkeypatch.setenv("RAX_CREDENTIALS_DIR", str(folder))
+    databases = Databases([NAME])
+    for sql in (
+        "TABLE t; -- all",
+        "SELECT timestamptz '2013-01-01 05:00+02', interval '1 day 2 hours', '\\x01'::bytea",
+        "SELECT * FROM no",
+        "SELECT set_config('transaction_read_only', 'off', false)",
+        "WITH gone AS (DELETE FROM t RETURNING a) SELECT * FROM gone",
+    ):
+        assert databases.table(Query(NAME, sql)) == services.table(Query(NAME, sql)), sql
+    file = folder / f"{NAME}.json"
+    file.write_text(file.read_text().replace('"pass": "', '"pass": "x'))
+    error = Databases([NAME]).table(Query(NAME, "TABLE t")).error
+    assert "password authentication failed" in error
+    with pytest.raises(CommandError, match="the credential NO-DB-01 is not here"):
+        Databases(["NO-DB-01"])
 
 
 def test_a_change_is_committed_or_names_its_place(server_of_queries):

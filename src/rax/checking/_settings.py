@@ -19,6 +19,7 @@
     max_seconds = 600.0
     max_memory_mib = 2048.0
     unverified = {genes_daily = "runs nowhere but on the cluster of another team"}
+    target = "AIRFLOW-STAGING-01"
 
 All of it may be left out; the wrapper ``./rax`` needs ``[deployment]``.
 """
@@ -61,6 +62,8 @@ class Flows:
     max_memory_mib: float = 2048.0
     # The workflows that need none, and why.
     unverified: tuple[tuple[str, str], ...] = ()
+    # The credential of the cluster that rax flow --target runs cases on.
+    target: str = "AIRFLOW-STAGING-01"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rax.cli._account import leave_root
 from rax.cli._commands import add_command
 from rax.cli._on_laptops import repository_to_run
 from rax.cli._output import write, write_json
+from rax.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ _NEW = """\
 Writes tests/flows/WORKFLOW.flow.yaml with every task, and cases for good data, each failing check,
 each source that is down and an empty target. What only you can know is marked there. A spec that is
 there is never written over."""
+_NOT_ON_A_CLUSTER = ("watch", "keep", "logs")
 _INSTEAD = "run the specs on a laptop or in CI"
 
 
@@ -51,10 +53,27 @@ def add_parser(commands: "Commands") -> None:
     flow.add_argument(
         "--junit", metavar="DIR", type=Path, help="write a JUnit file, rax-flow.xml, into DIR"
     )
+    flow.add_argument(
+        "--target",
+        metavar="URL",
+        nargs="?",
+        const="",
+        help="run what says target on the cluster whose API is there (default: the url of the "
+        "credential)",
+    )
+    flow.add_argument(
+        "--credential",
+        metavar="NAME",
+        default="",
+        help="whose user and password the cluster is asked with (default: what rax.toml says, or "
+        "AIRFLOW-STAGING-01)",
+    )
     # A group of its own beside the command: its first word is a command, or else a spec.
     others = argparse.ArgumentParser(prog=flow.prog).add_subparsers()
     record = add_command(others, "record", _record, "write what is found into goldens", _RECORD)
     _add_choice(record)
+    # Only to say why not.
+    record.add_argument("--target", nargs="?", const="", help=argparse.SUPPRESS)
     new = add_command(others, "new", _new, "write a spec to begin with", _NEW)
     new.add_argument("workflow", metavar="WORKFLOW", help="the id of its DAG")
     add_command(others, "schema", _schema, "print the JSON Schema of specs")
@@ -109,14 +128,31 @@ def _dispatch(flow: argparse.ArgumentParser, others: "Commands") -> None:
 def _flow(options: argparse.Namespace) -> int:
     from rax.cli._flow._run import run, watch
 
+    _check_target(options)
     leave_root()
     root = repository_to_run(_INSTEAD)
     return watch(root, options) if options.watch else run(root, options)
 
 
+def _check_target(options: argparse.Namespace) -> None:
+    """Refuse options that are of cases on a laptop, or on a cluster, alone."""
+    if options.target is None:
+        if options.credential:
+            raise CommandError("--credential is that of the cluster which --target names")
+        return
+    for name in _NOT_ON_A_CLUSTER:
+        if getattr(options, name):
+            raise CommandError(
+                f"--{name} is for cases that run here: --target runs them on a cluster, where their"
+                " data and logs stay"
+            )
+
+
 def _record(options: argparse.Namespace) -> int:
     from rax.cli._flow._record import record_cases
 
+    if options.target is not None:
+        raise CommandError("goldens hold what cases give here: rax flow record takes no --target")
     return record_cases(repository_to_run(_INSTEAD), options)
 
 

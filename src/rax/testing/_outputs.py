@@ -69,5 +69,7 @@ class CaseOutput:
     guard: str = ""
     # What --keep left up, in lines that a person may enter.
     kept: tuple[str, ...] = ()
+    # What a reader has to know of it besides, each in a line.
+    notes: tuple[str, ...] = ()
     # What authors' code wrote and logged in a run that gave no output; secrets are masked.
     log: str = ""

@@ -35,6 +35,13 @@ class Verdict:
     seconds: float
 
 
+class LeftOut(NamedTuple):
+    """A case that is not run where others are, and why."""
+
+    chosen: Chosen
+    reason: str
+
+
 class Cases(Protocol):
     """What runs a case, as the server of the engine does."""
 
@@ -64,6 +71,9 @@ class Progress:
 
     def task(self, kind: RunKind, key: TaskKey) -> None:
         """Hear that a task of it begins."""
+
+    def waits(self, kind: RunKind, text: str) -> None:
+        """Hear what a run of it waits for."""
 
 
 def run_cases(

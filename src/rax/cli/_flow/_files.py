@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 from rax._printable import one_line, printable
 from rax.checking._writing import remove_report, write_report
 from rax.testing._model import Place
-from rax.testing._runner import Verdict
+from rax.testing._runner import LeftOut, Verdict
 
 _NAME = "rax-flow.xml"
 Mistakes = Sequence[tuple[Place, str]]
@@ -24,7 +24,9 @@ def remove_junit(folder: Path) -> None:
     remove_report(folder / _NAME)
 
 
-def write_junit(folder: Path, verdicts: Sequence[Verdict], mistakes: Mistakes) -> None:
+def write_junit(
+    folder: Path, verdicts: Sequence[Verdict], mistakes: Mistakes, left_out: Sequence[LeftOut] = ()
+) -> None:
     """Write a case of JUnit for each case, and one for each spec that cannot be read.
 
     :raises CommandError: it cannot be written
@@ -34,9 +36,10 @@ def write_junit(folder: Path, verdicts: Sequence[Verdict], mistakes: Mistakes) -
         root,
         "testsuite",
         name="rax flow",
-        tests=str(len(verdicts) + len(_by_file(mistakes))),
+        tests=str(len(verdicts) + len(left_out) + len(_by_file(mistakes))),
         failures=str(sum(bool(one.differences) for one in verdicts)),
         errors=str(len(_by_file(mistakes))),
+        skipped=str(len(left_out)),
         time=f"{sum(one.seconds for one in verdicts):.3f}",
     )
     for verdict in verdicts:
@@ -46,6 +49,9 @@ def write_junit(folder: Path, verdicts: Sequence[Verdict], mistakes: Mistakes) -
             message = one_line(verdict.differences[0].headline)
             text = "\n".join(printable(str(one), lines=True) for one in verdict.differences)
             SubElement(case, "failure", message=message).text = text
+    for one in left_out:
+        case = _case(suite, one.chosen.spec.place.file, one.chosen.case.name)
+        SubElement(case, "skipped", message=one_line(one.reason))
     for file, texts in _by_file(mistakes).items():
         error = SubElement(_case(suite, file, "the spec"), "error", message=one_line(texts[0]))
         error.text = "\n".join(printable(text, lines=True) for text in texts)
@@ -53,10 +59,13 @@ def write_junit(folder: Path, verdicts: Sequence[Verdict], mistakes: Mistakes) -
     write_report(folder / _NAME, document)
 
 
-def as_json(verdicts: Sequence[Verdict], mistakes: Mistakes) -> dict[str, Any]:
+def as_json(
+    verdicts: Sequence[Verdict], mistakes: Mistakes, left_out: Sequence[LeftOut] = ()
+) -> dict[str, Any]:
     """Return the same for ``--json``."""
     return {
         "cases": [_told(verdict) for verdict in verdicts],
+        "skipped": [{"id": one.chosen.id, "reason": one.reason} for one in left_out],
         "mistakes": [
             {"file": place.file, "line": place.line, "text": text} for place, text in mistakes
         ],
@@ -71,6 +80,7 @@ def _told(verdict: Verdict) -> dict[str, Any]:
         "seconds": round(verdict.seconds, 3),
         "runs": [run.kind for run in verdict.output.runs],
         "guard": verdict.output.guard,
+        "notes": [*verdict.output.notes],
         "differences": [
             {
                 "file": one.place.file,

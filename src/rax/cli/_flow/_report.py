@@ -10,17 +10,18 @@ from rax._printable import one_line, printable
 from rax.checking._finding import count
 from rax.cli._output import has_colours, is_terminal, terminal_columns
 from rax.testing._model import Place, RunKind, TaskKey
-from rax.testing._runner import Chosen, Progress, Verdict
+from rax.testing._runner import Chosen, LeftOut, Progress, Verdict
 
 _INDENT = "    "
 
 
 class Tally(NamedTuple):
-    """How many cases passed, how many failed, and how many specs cannot be read."""
+    """How many cases passed, failed and were not run, and how many specs cannot be read."""
 
     passed: int = 0
     failed: int = 0
     unreadable: int = 0
+    left_out: int = 0
 
 
 class Quiet(Progress):
@@ -31,6 +32,12 @@ class Quiet(Progress):
 
     def verdict(self, verdict: Verdict) -> None:
         """Hear how a case has ended."""
+
+    def left_out(self, one: LeftOut) -> None:
+        """Hear which case is not run, and why."""
+
+    def note(self, text: str) -> None:
+        """Hear what a reader has to know at the end."""
 
     def mistakes(self, mistakes: Sequence[tuple[Place, str]]) -> None:
         """Hear what is wrong with specs."""
@@ -46,7 +53,7 @@ class Terminal(Quiet):
         self._logs = logs
         self._colours = has_colours()
         self._runs_now = ""
-        self._guards: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
 
     def begin(self, text: str) -> None:
         """Show what is done now, in a line that the next one is written over."""
@@ -65,6 +72,10 @@ class Terminal(Quiet):
         """Show which task of it runs."""
         self._show(f"{self._runs_now} {kind}: {key}")
 
+    def waits(self, kind: RunKind, text: str) -> None:
+        """Show what a run of it waits for."""
+        self._show(f"{self._runs_now} {kind}: {text}")
+
     def verdict(self, verdict: Verdict) -> None:
         """Show how a case has ended, and in what it differs."""
         is_good = not verdict.differences
@@ -81,8 +92,19 @@ class Terminal(Quiet):
             self._write(self._paint(DIM, f"  log of {run.kind}:"))
             for line in run.log.splitlines():
                 self._write(f"{_INDENT}{printable(line)}")
+        for note in verdict.output.notes:
+            self._write(self._paint(DIM, f"{_INDENT}{one_line(note)}"))
         if verdict.output.guard:
-            self._guards[verdict.output.guard] = None
+            self.note(verdict.output.guard)
+
+    def left_out(self, one: LeftOut) -> None:
+        """Show which case is not run, and why."""
+        told = self._paint(DIM, f"  ({one_line(one.reason)})")
+        self._write(f"{self._paint(YELLOW, 'skipped')} {printable(one.chosen.id)}{told}")
+
+    def note(self, text: str) -> None:
+        """Keep what a reader has to know for the end."""
+        self._notes[text] = None
 
     def mistakes(self, mistakes: Sequence[tuple[Place, str]]) -> None:
         """Show what is wrong with specs."""
@@ -100,9 +122,9 @@ class Terminal(Quiet):
 
     def end(self, tally: Tally, seconds: float) -> None:
         """Show the last line, and what a reader has to know of the machine."""
-        for guard in self._guards:
-            self._write(f"{self._paint(YELLOW, 'note')}: {one_line(guard)}")
-        self._guards.clear()
+        for note in self._notes:
+            self._write(f"{self._paint(YELLOW, 'note')}: {one_line(note)}")
+        self._notes.clear()
         is_good = not tally.failed and not tally.unreadable
         text = self._paint(GREEN if is_good else RED, ", ".join(_counts(tally)))
         self._write(f"{text} in {seconds:.1f} s")
@@ -132,5 +154,7 @@ def _counts(tally: Tally) -> Iterator[str]:
         yield f"{count(tally.passed, 'case')} passed"
     if tally.failed:
         yield f"{tally.failed} failed" if tally.passed else f"{count(tally.failed, 'case')} failed"
+    if tally.left_out:
+        yield f"{tally.left_out} skipped"
     if tally.unreadable:
         yield f"{count(tally.unreadable, 'spec')} cannot be read"

@@ -13,12 +13,14 @@ from rax.cli._flow._files import as_json, remove_junit, write_junit
 from rax.cli._flow._keep import wait
 from rax.cli._flow._last import LastRun
 from rax.cli._flow._report import Quiet, Tally, Terminal
+from rax.cli._flow._target import cluster, other_commits, split
 from rax.cli._on_laptops import interruptible
 from rax.cli._output import write_json
 from rax.errors import CommandError, RaxError
 from rax.testing._engine import Server
 from rax.testing._model import Place
-from rax.testing._runner import Verdict, run_cases
+from rax.testing._runner import LeftOut, Verdict, run_cases
+from rax.testing._staging import StagedCases
 
 _PASSED, _DIFFERENT, _FAILED = 0, 1, 3
 _STARTS = "Airflow starts …"
@@ -30,6 +32,7 @@ class _Results:
 
     mistakes: list[tuple[Place, str]]
     verdicts: list[Verdict] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def failed(self) -> set[str]:
@@ -42,7 +45,7 @@ class _Results:
     @property
     def tally(self) -> Tally:
         files = {place.file for place, _text in self.mistakes}
-        return Tally(len(self.passed), len(self.failed), len(files))
+        return Tally(len(self.passed), len(self.failed), len(files), len(self.left_out))
 
     @property
     def code(self) -> int:
@@ -60,16 +63,32 @@ def run(root: Path, options: argparse.Namespace) -> int:
     found = _found(root, options)
     results = _Results(found.mistakes)
     shown.mistakes(found.mistakes)
-    if found.chosen:
+    if found.chosen and options.target is not None:
+        _run_on_cluster(root, found, results, shown, options)
+    elif found.chosen:
         shown.begin(_STARTS)
         with interruptible(), Server(root) as server:
-            _run(root, found, results, LastRun(root), server, shown, options)
+            _run(root, found, results, server, shown, options)
     shown.end(results.tally, time.monotonic() - began)
+    told = (results.verdicts, results.mistakes, results.left_out)
     if options.junit is not None:
-        write_junit(options.junit, results.verdicts, results.mistakes)
+        write_junit(options.junit, *told)
     if options.json:
-        write_json(as_json(results.verdicts, results.mistakes))
+        write_json(as_json(*told))
     return results.code
+
+
+def _run_on_cluster(
+    root: Path, found: Found, results: _Results, shown: Quiet, options: argparse.Namespace
+) -> None:
+    what = split(root, found.chosen)
+    results.left_out.extend(what.left_out)
+    with interruptible(), cluster(root, options, what, shown) as staged:
+        for one in what.left_out:
+            shown.left_out(one)
+        _run(root, Found(what.chosen, []), results, staged, shown, options)
+    for text in other_commits(root, [*staged.versions]):
+        shown.note(text)
 
 
 def watch(root: Path, options: argparse.Namespace) -> int:
@@ -96,7 +115,7 @@ def _run_again(root: Path, server: Server, shown: Terminal, options: argparse.Na
         found = _found(root, options)
         results = _Results(found.mistakes)
         shown.mistakes(found.mistakes)
-        _run(root, found, results, LastRun(root), server, shown, options)
+        _run(root, found, results, server, shown, options)
     except RaxError as error:
         # A spec that has just gone, for example: the next edit may bring it back.
         shown.problem(str(error))
@@ -113,8 +132,7 @@ def _run(
     root: Path,
     found: Found,
     results: _Results,
-    last: LastRun,
-    server: Server,
+    server: Server | StagedCases,
     shown: Quiet,
     options: argparse.Namespace,
 ) -> None:
@@ -133,4 +151,4 @@ def _run(
             if options.x and verdict.differences:
                 break
     finally:
-        last.note(results.failed, results.passed)
+        LastRun(root).note(results.failed, results.passed)
