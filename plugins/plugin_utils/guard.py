@@ -120,13 +120,13 @@ def _guard_results() -> None:
     def guarded_parse(self: ActionBase, *args: Any, **options: Any) -> Any:
         try:
             result = parse(self, *args, **options)
-            return result if _RESULT else _usable(result)
+            return _usable(result) if _RESULT is None else result
         except RecursionError:
             raise _unusable("it is nested too deeply") from None
 
     replaced = guarded_parse
     ActionBase._parse_returned_data = replaced  # type: ignore[method-assign]  # This is its purpose.
-    if _RESULT:
+    if _RESULT is not None:
         # The object no longer tells what the module said: a wrong type has become another, or none.
         make = _RESULT.from_module_result_dict
         _RESULT.from_module_result_dict = staticmethod(lambda result: make(_usable(result)))

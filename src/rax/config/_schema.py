@@ -204,7 +204,7 @@ def _member(kinds: tuple[Any, ...], value: Any, path: str, fit: Fit) -> Any:
         return _value(rest[0], value, path, fit)
     tried: list[Fit] = []
     # Any word may be the name of a credential, and is one where it is nothing else.
-    order = sorted(kinds, key=lambda kind: (names_credential(kind), kind is not type(value)))
+    order = sorted(kinds, key=lambda kind: (names_credential(kind), kind is not value.__class__))
     for kind in order:
         found = Fit()
         result = _value(kind, value, path, found)

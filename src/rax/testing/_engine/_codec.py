@@ -102,5 +102,5 @@ def _fields(kind: Any) -> dict[str, Any]:
 def _not_none(kind: Any) -> Any:
     """Return what a type may be besides None."""
     if isinstance(kind, types.UnionType):
-        (kind,) = (one for one in typing.get_args(kind) if one is not type(None))
+        (kind,) = (one for one in typing.get_args(kind) if one is not types.NoneType)
     return kind
