@@ -78,7 +78,8 @@ def test_word(word, expected):
 def same(config, note, word):
     """Whether a line means the same in both, or is refused in one of them."""
     if isinstance(config, MalformedConfigError):
-        return note == word
+        # Where the line is YAML, its comment is no part of the text.
+        return note in (word, re.split(r"\s#", word, maxsplit=1)[0].rstrip())
     if isinstance(config, list | dict) or config is None:
         # A note has no such values.
         return note == word
@@ -95,6 +96,7 @@ LIKELY = st.text("0123456789.-+_:eExoTZnyNtrufalsi~=<#'\"[ ", max_size=12)
 @example(word="...")
 @example(word="!!int 5")
 @example(word="*a")
+@example(word="= #")
 def test_no_line_means_two_things(word):
     word = word.strip()
     assert same(in_config(word), in_note(word), word), (in_config(word), in_note(word))
