@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two hosts on this machine: one whose Python answers modules as a test says, and an honest one."""
+"""Hosts on this machine whose Python answers modules as a test says, and an honest one."""
 
 import json
 import os
@@ -17,25 +17,29 @@ HOSTILE_PYTHON = ROOT / "tests/fakes/hostile_python.py"
 
 
 class Fleet:
-    """Runs a play against both and returns what a terminal gets."""
+    """Runs plays against all of them and returns what a terminal gets."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, answers):
+        """Each host of `answers` answers every module so; a text is all that it prints."""
         self.folder = folder
-        hosts = {
-            "hostile": {"ansible_python_interpreter": shutil.copy(HOSTILE_PYTHON, folder)},
-            "honest": {"ansible_python_interpreter": sys.executable},
-        }
+        hosts = {"honest": {"ansible_python_interpreter": sys.executable}}
+        for host, answer in answers.items():
+            (folder / host).mkdir()
+            raw = answer if isinstance(answer, str) else json.dumps(answer)
+            (folder / host / "answers.json").write_text(json.dumps({"*": {"__raw__": raw}}))
+            interpreter = shutil.copy(HOSTILE_PYTHON, folder / host)
+            hosts[host] = {"ansible_python_interpreter": interpreter}
         for host in hosts.values():
             host["ansible_connection"] = "local"
         inventory = {"all": {"children": {"airflow": {"hosts": hosts}}}}
         (folder / "inventory.json").write_text(json.dumps(inventory))
 
-    def play(self, tasks, answer, *options, **environment):
-        """Return the exit code and what the terminal got."""
-        raw = answer if isinstance(answer, str) else json.dumps(answer)
-        (self.folder / "answers.json").write_text(json.dumps({"*": {"__raw__": raw}}))
+    def play(self, tasks, *options, hosts=("all",), **environment):
+        """Run the tasks on each of these hosts; return the exit code and the terminal's text."""
         playbook = self.folder / "play.json"
-        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        playbook.write_text(
+            json.dumps([{"hosts": host, "gather_facts": False, "tasks": tasks} for host in hosts])
+        )
         program = Path(sys.executable).with_name("ansible-playbook")
         words = [program, "-i", self.folder / "inventory.json", *options, playbook]
         variables = os.environ | environment

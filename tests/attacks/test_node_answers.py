@@ -27,11 +27,6 @@ ODD = [EVIL, "x" * 10**6, "", 5, -1, 10**4000, 1.5, math.nan, math.inf, True, []
        [{"a": 1}], {}, {"a": 1}, {"data": 5}, DEEP]  # fmt: skip
 
 
-@pytest.fixture
-def fleet(tmp_path):
-    return Fleet(tmp_path)
-
-
 def is_printable(text):
     return text.isprintable() and len(text) < 5000
 
@@ -50,16 +45,23 @@ CORE = {
 }
 
 
-@pytest.mark.parametrize("case", [*CORE])
-def test_no_answer_ends_the_run_of_the_others(fleet, case):
-    """Ansible itself falls over some of these, in the process that all hosts share."""
+@pytest.fixture(scope="module")
+def core_run(tmp_path_factory):
+    """Return the exit code and the output of a run in which a host answers with each of them."""
+    answers = {case: {"changed": True, **answer} for case, answer in CORE.items()}
     tasks = [
         {"command": "true", "register": "ran"},
         {"debug": {"msg": "goes on"}},
     ]
-    code, output = fleet.play(tasks, {"changed": True, **CORE[case]}, "--diff")
+    return Fleet(tmp_path_factory.mktemp("core"), answers).play(tasks, "--diff")
+
+
+@pytest.mark.parametrize("case", [*CORE])
+def test_no_answer_ends_the_run_of_the_others(core_run, case):
+    """Ansible itself falls over some of these, in the process that all hosts share."""
+    code, output = core_run
     assert code == 2
-    assert recap(output, "hostile")["failed"] == "1"
+    assert recap(output, case)["failed"] == "1"
     assert recap(output, "honest") == {
         "ok": "2", "changed": "1", "unreachable": "0", "failed": "0", "skipped": "0",
         "rescued": "0", "ignored": "0",
@@ -131,12 +133,15 @@ def test_good_status():
     )
 
 
-@pytest.mark.parametrize(
-    "stdout", [json.dumps(GOOD | {"blocked": "x"}), "x", "[]", json.dumps({"published": EVIL})]
-)
-def test_fleet_report_tells_of_the_others(fleet, stdout):
-    """The report's own filter, in the play that all hosts share."""
-    look = {"hostile": {"rc": 0, "stdout": stdout}, "honest": {"rc": 0, "stdout": json.dumps(GOOD)}}
+STATUSES = [json.dumps(GOOD | {"blocked": "x"}), "x", "[]", json.dumps({"published": EVIL})]
+
+
+@pytest.fixture(scope="module")
+def fleet_report(tmp_path_factory):
+    """Return what the report's own filter says, in a play that all hosts share."""
+    look = {f"hostile{number}": {"rc": 0, "stdout": said} for number, said in enumerate(STATUSES)}
+    fleet = Fleet(tmp_path_factory.mktemp("report"), {host: {} for host in look})
+    look["honest"] = {"rc": 0, "stdout": json.dumps(GOOD)}
     report = "hostvars | caspian.airflow.sync_report(ansible_play_hosts_all)"
     tasks = [
         {"set_fact": {"__dag_sync_status": "{{ look[inventory_hostname] }}"}},
@@ -146,11 +151,17 @@ def test_fleet_report_tells_of_the_others(fleet, stdout):
             "vars": {"report": f"{{{{ {report} }}}}"},
         },
     ]
-    code, output = fleet.play(tasks, {}, "-e", json.dumps({"look": look}), COLUMNS="1000")
+    code, output = fleet.play(tasks, "-e", json.dumps({"look": look}), COLUMNS="1000")
     assert code == 0, output
-    assert f"honest: published {SHA} since {TIME}, last success 3 s ago" in output
-    assert "hostile: no status" in output
-    assert "hostile: airflow-dag-sync status: its answer cannot be used: " in output
+    return output
+
+
+@pytest.mark.parametrize("stdout", STATUSES)
+def test_fleet_report_tells_of_the_others(fleet_report, stdout):
+    host = f"hostile{STATUSES.index(stdout)}"
+    assert f"honest: published {SHA} since {TIME}, last success 3 s ago" in fleet_report
+    assert f"{host}: no status" in fleet_report
+    assert f"{host}: airflow-dag-sync status: its answer cannot be used: " in fleet_report
 
 
 WRONG = {"host": "w1", "component": "worker", "kind": "inactive", "problem": "it is away"}
@@ -239,38 +250,45 @@ CHATTY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*CHATTY])
-def test_what_a_host_says_of_its_health_is_its_own_problem(fleet, case, tmp_path):
-    """A hostile host answers so, and an honest one well: the report has both."""
-    command, kind, problem = CHATTY[case]
-    well = "echo '" + json.dumps(HEALTH | {"problems": []}) + "'"
-    said = "{{ {'honest': honest}.get(inventory_hostname, hostile) }}"
+@pytest.fixture(scope="module")
+def health_run(tmp_path_factory):
+    """Return the exit code, the output and the report of a run with all of these hosts."""
+    folder = tmp_path_factory.mktemp("health")
+    said = {case: command for case, (command, _kind, _problem) in CHATTY.items()}
+    fleet = Fleet(folder, {host: {} for host in said})
+    said["honest"] = "echo '" + json.dumps(HEALTH | {"problems": []}) + "'"
     tasks = [
         {
             "caspian.airflow.health_answer": {
-                "argv": ["sh", "-c", said],
+                "argv": ["sh", "-c", "{{ said[inventory_hostname] }}"],
                 "form": "node",
-                # It needs longer than this to say too much.
-                "seconds": 60 if case == "endless" else 1,
+                # The others say it within a minute, also on a busy machine.
+                "seconds": "{{ 1 if inventory_hostname == 'never' else 60 }}",
             },
             "register": "__health_status",
-            "vars": {"honest": well, "hostile": command},
         },
         {
-            "caspian.airflow.health_report": {"path": str(tmp_path / "report.json")},
+            "caspian.airflow.health_report": {"path": str(folder / "report.json")},
             "run_once": True,
         },
     ]
-    code, output = fleet.play(tasks, {}, COLUMNS="1000")
+    code, output = fleet.play(tasks, "-e", json.dumps({"said": said}), COLUMNS="1000")
+    return code, output, json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize("case", [*CHATTY])
+def test_what_a_host_says_of_its_health_is_its_own_problem(health_run, case):
+    """Hostile hosts answer so, and an honest one well: the report has all of them."""
+    _, kind, problem = CHATTY[case]
+    code, output, report = health_run
     assert code == 2
-    assert "Not all is well: 1 problem" in output
+    assert f"Not all is well: {len(CHATTY)} problems" in output
     assert not any(raw in output for raw in ("\x1b]0;", "\x07", "Traceback"))
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["problems"] == [
-        {"host": "hostile", "component": "node", "kind": kind, "problem": problem}
+    assert [found for found in report["problems"] if found["host"] == case] == [
+        {"host": case, "component": "node", "kind": kind, "problem": problem}
     ]
     assert report["hosts"]["honest"]["state"] == "answered"
-    assert report["hosts"]["hostile"] == {"state": kind, "versions": None}
+    assert report["hosts"][case] == {"state": kind, "versions": None}
 
 
 PUBLISHED = {
