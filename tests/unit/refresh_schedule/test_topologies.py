@@ -83,16 +83,18 @@ def rendered(tmp_path_factory):
             "refresh_schedule_variables": {},
         },
         "tasks": [
+            {"ansible.builtin.set_fact": {"shown": files}},
             {
+                # One copy of all that is shown: a copy for each host takes most of the time.
                 "ansible.builtin.copy": {
-                    "content": "{{ {"
-                    + ", ".join(f"'{n}': shown_{n}" for n in files)
-                    + "} | to_json }}",
-                    "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
+                    "content": (
+                        "{{ ansible_play_hosts | map('extract', hostvars, 'shown') | to_json }}"
+                    ),
+                    "dest": str(folder / "shown.json"),
                     "mode": "0600",
                 },
-                "vars": {f"shown_{name}": text for name, text in files.items()},
-            }
+                "run_once": True,
+            },
         ],
     }
     book = folder / "play.yml"
@@ -115,9 +117,9 @@ def rendered(tmp_path_factory):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads((folder / "shown.json").read_text())
     return {
-        control: SimpleNamespace(**json.loads((folder / f"{control}.json").read_text()))
-        for control in CONTROLS
+        control: SimpleNamespace(**files) for control, files in zip(CONTROLS, shown, strict=True)
     }
 
 
