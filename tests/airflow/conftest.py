@@ -16,6 +16,7 @@ else:
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
     from tests.airflow.authors_testing import authors  # noqa: F401 - pytest finds fixtures here
+    from tests.airflow.page_testing import author  # noqa: F401 - pytest finds fixtures here
     from tests.airflow.workflow_testing import alerts, load, run  # noqa: F401 - pytest finds fixtures here
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from rax.testing import _run_workflow
 from rax.testing._drafting._text import UNVERIFIED
-from tests.airflow.page_testing import ROOT, Laptop, code, parse, tables
+from tests.airflow import page_testing
+from tests.airflow.laptop_testing import Laptop
+from tests.airflow.page_testing import ROOT, code, parse, tables
 
 PAGE = (ROOT / "docs/testing_workflows.md").read_text()
 RAX = (ROOT / "docs/rax.md").read_text()
@@ -15,29 +17,18 @@ BLOCKS = parse("testing_workflows.md", PAGE)
 pytestmark = pytest.mark.timeout(1200)
 
 
-class Author:
-    """Who reads the page from the top and does what it says."""
+class Author(page_testing.Author):
+    """Who keeps what a page writes over."""
 
     def __init__(self, folder):
-        self.laptop = Laptop(folder, {})
-        self.done = 0
+        super().__init__(BLOCKS, Laptop(folder, {}))
         self.before = {}
 
-    def reach(self, block):
-        """Do all that comes before the block, once, and then what it says."""
-        for one in BLOCKS[self.done : BLOCKS.index(block) + 1]:
-            self.done += 1
-            file = self.laptop.repository / one.path
-            if one.path and file.exists():
-                self.before[one.path] = file.read_text()
-            self.laptop.run(one)
-
-
-@pytest.fixture(scope="module")
-def author(tmp_path_factory):
-    author = Author(tmp_path_factory.mktemp("author"))
-    yield author
-    author.laptop.close()
+    def do(self, block):
+        file = self.laptop.repository / block.path
+        if block.path and file.exists():
+            self.before[block.path] = file.read_text()
+        super().do(block)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
@@ -46,13 +37,13 @@ def test_the_example(author, block):
 
 
 def test_the_first_spec_is_the_one_that_is_written(author):
-    author.reach(BLOCKS[-1])
+    author.finish()
     (block,) = [one for one in BLOCKS if one.path == "tests/flows/genes_daily.flow.yaml"]
     assert author.before[block.path] == block.text
 
 
 def test_what_is_told_to_programs(author):
-    author.reach(BLOCKS[-1])
+    author.finish()
     status, output = author.laptop.execute(
         "rax-of-the-repository flow --json --lf -k 'the source is missing'"
     )
@@ -66,7 +57,7 @@ def test_what_is_told_to_programs(author):
 
 
 def test_pytest_has_an_item_for_each_case(author):
-    author.reach(BLOCKS[-1])
+    author.finish()
     spec = author.laptop.repository / "tests/flows/genes_daily.flow.yaml"
     text = spec.read_text()
     spec.write_text(text.replace("trigger: source.csv", "trigger: another.csv"))
@@ -88,7 +79,7 @@ def test_pytest_has_an_item_for_each_case(author):
 
 
 def test_a_spec_that_is_there_is_not_written_over(author):
-    author.reach(BLOCKS[-1])
+    author.finish()
     file = author.laptop.repository / "tests/flows/trials_daily.flow.yaml"
     before = file.read_text()
     status, output = author.laptop.execute("rax-of-the-repository flow new trials_daily")

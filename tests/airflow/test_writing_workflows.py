@@ -18,10 +18,11 @@ from rax.checking._finding import Finding as CheckFinding
 from rax.cli._doctor import Finding
 from rax.cli.run import Told
 from rax.templates._repository import Result
+from tests.airflow import page_testing
+from tests.airflow.laptop_testing import Laptop
 from tests.airflow.page_testing import (
     ROOT,
     Block,
-    Laptop,
     PageError,
     code,
     differences,
@@ -38,17 +39,16 @@ pytestmark = pytest.mark.timeout(1200)
 BLOCKS = [block for name, text in PAGES.items() for block in parse(name, text)]
 
 
-class Author:
-    """Who reads both pages from the top and does what they say."""
+class Author(page_testing.Author):
+    """Who has a node of production beside the laptop."""
 
     def __init__(self, folder):
-        """Begin with nothing."""
         with socket.socket() as free:
             free.bind(("localhost", 0))
             self.port = str(free.getsockname()[1])
         self.spool = folder / "spool"
         credentials = folder / "credentials"
-        self.laptop = Laptop(
+        laptop = Laptop(
             folder,
             {
                 "RAX_ENVIRONMENT": "production",
@@ -60,21 +60,14 @@ class Author:
                 "AIRFLOW__API__BASE_URL": "https://airflow.example.org",
             },
         )
+        super().__init__(BLOCKS, laptop)
         credentials.mkdir(0o700)
         self.credentials = credentials
         self.line = None
-        self.done = 0
 
     def write_credential(self, file, fields):
         file.touch(0o600)
         file.write_text(json.dumps(fields))
-
-    def reach(self, block):
-        """Do all that comes before the block, once, and then what it says."""
-        end = BLOCKS.index(block) + 1
-        while self.done < end:
-            self.done += 1
-            self.do(BLOCKS[self.done - 1])
 
     def do(self, block):
         text = block.text.replace(PORT, self.port)
@@ -87,7 +80,7 @@ class Author:
         if "airflow-env" in block.text:
             # Only a workflow that the node knows can be asked for.
             self.line = self.structured_line()
-        self.laptop.run(block)
+        super().do(block)
 
     def on_a_node(self, command):
         """Run it with the variables and credentials of a node of production."""
@@ -118,18 +111,6 @@ class Author:
         self.on_a_node("airflow dags test genes_daily")
         (file,) = self.spool.glob("*.json")
         return json.loads(file.read_text())["event"]
-
-    def finish(self):
-        """Do all that the pages say, and return the laptop."""
-        self.reach(BLOCKS[-1])
-        return self.laptop
-
-
-@pytest.fixture(scope="module")
-def author(tmp_path_factory):
-    author = Author(tmp_path_factory.mktemp("author"))
-    yield author
-    author.laptop.close()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
