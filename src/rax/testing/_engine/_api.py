@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from rax.airflow._local_runs import serve_newest_version
+
 
 class Transport(httpx.BaseTransport):  # type: ignore[misc]  # httpx is not here when types are checked
     """Asks an ASGI application, and waits for its answer.
@@ -46,6 +48,7 @@ class ExecutionApi:
     def __init__(self) -> None:
         from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 
+        serve_newest_version()
         self.app = InProcessExecutionAPI().app
         self._lifespan = contextlib.AsyncExitStack()
         # Entered for good: a second time, it would ask for the keys of a real server. asyncio.run
