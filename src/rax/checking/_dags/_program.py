@@ -45,6 +45,8 @@ _PAUSE_SECONDS = 0.02
 
 def main() -> None:
     """Answer each question on standard input."""
+    # What is imported stays: looking for garbage meanwhile would take a tenth of it.
+    gc.disable()
     import airflow  # noqa: F401 - what all the rest needs; by it this fails, if it does
 
     from rax.checking._dags import _environment
@@ -89,6 +91,7 @@ def _warm_up(drivers: set[str]) -> None:
     # Each fork would copy what a search for garbage touches.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _load(question: dict[str, Any], answers: int) -> dict[str, Any]:
