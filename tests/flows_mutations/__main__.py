@@ -4,10 +4,11 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from rax.testing._engine import Server
 from rax.testing._judging import Difference, Kind, judge
@@ -25,6 +26,13 @@ MAX_CASE_SECONDS = 300.0
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "local", "reports")
 
 
+class Seen(NamedTuple):
+    """A bug, and the kinds of expectation that have seen it."""
+
+    bug: str
+    kinds: tuple[str, ...]
+
+
 def main() -> int:
     """Return 0 where each bug was seen, and nothing where there is none."""
     parser = argparse.ArgumentParser(prog="python -m tests.flows_mutations", description=__doc__)
@@ -34,6 +42,7 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help="do not look for what else sees a bug")
     options = parser.parse_args()
     wrong = 0
+    seen: list[Seen] = []
     for source, mutations in WORKFLOWS:
         if options.workflow not in str(source):
             continue
@@ -45,7 +54,11 @@ def main() -> int:
                 wrong += workflow.is_green(options.green)
                 for mutation in mutations:
                     if options.only in mutation.name:
-                        wrong += workflow.sees(mutation)
+                        seen.append(workflow.sees(mutation))
+    wrong += sum(not one.kinds for one in seen)
+    if not options.first:
+        for line in table(seen):
+            _say(line)
     _say(f"{wrong} wrong" if wrong else "each bug was seen, and nothing else")
     return int(bool(wrong))
 
@@ -71,8 +84,8 @@ class _Workflow:
         _say(f"{self._spec.workflow} as it is: {times - wrong} of {times} passed")
         return wrong
 
-    def sees(self, mutation: Mutation) -> int:
-        """Return 0 where a bug is seen, and say by which kinds of expectation."""
+    def sees(self, mutation: Mutation) -> Seen:
+        """Return by which kinds of expectation a bug is seen, and say it."""
         before = mutation.put_into(self._root)
         try:
             found = list(islice(self._cheapest(), 1) if self._first else self._differences())
@@ -80,11 +93,10 @@ class _Workflow:
             (self._root / mutation.file).write_text(before)
         kinds = sorted({_kind(case, one) for case, one in found})
         verdict = ", ".join(kinds) or "NOT SEEN"
-        only = " alone" if len(kinds) == 1 and not self._first else ""
-        _say(f"{self._spec.workflow}: {mutation.name}: {verdict}{only}")
+        _say(f"{self._spec.workflow}: {mutation.name}: {verdict}")
         for _case, one in found[:1]:
             _say(f"    {one.headline}"[:160])
-        return int(not found)
+        return Seen(f"{self._spec.workflow}: {mutation.name}", tuple(kinds))
 
     def _cheapest(self) -> Iterator[tuple[Case, Difference]]:
         """Yield differences, of one run of each case first."""
@@ -101,6 +113,19 @@ class _Workflow:
         output = self._server.run(self._spec, case, max_seconds=MAX_CASE_SECONDS)
         for one in judge(case, output):
             yield case, one
+
+
+def table(seen: Sequence[Seen]) -> Iterator[str]:
+    """Yield a line for each bug, with what has seen it, and one for each kind that was needed."""
+    width = max((len(one.bug) for one in seen), default=0)
+    for one in seen:
+        yield f"{one.bug:{width}}  {', '.join(one.kinds) or 'NOT SEEN'}"
+    alone: dict[str, list[str]] = {}
+    for one in seen:
+        if len(one.kinds) == 1:
+            alone.setdefault(one.kinds[0], []).append(one.bug)
+    for kind, bugs in sorted(alone.items()):
+        yield f"only by {kind} ({len(bugs)}): {'; '.join(bugs)}"
 
 
 def _kind(case: Case, one: Difference) -> str:
