@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from rax.errors import CommandError
 from rax.testing._choice import choice
-from rax.testing._model import Place
 from rax.testing._runner import Chosen
-from rax.testing._specs import SpecError, find, read
+from rax.testing._specs import Mistake, SpecError, find, read
 
 _SEPARATOR = "::"
 
@@ -18,7 +17,7 @@ class Found(NamedTuple):
     """The cases to run, and what is wrong with specs that cannot be read."""
 
     chosen: list[Chosen]
-    mistakes: list[tuple[Place, str]]
+    mistakes: list[Mistake]
 
 
 def choose(root: Path, names: Sequence[str], expression: str) -> Found:

@@ -9,11 +9,11 @@ from xml.etree.ElementTree import Element, SubElement
 
 from rax._printable import one_line, printable
 from rax.checking._writing import remove_report, write_report
-from rax.testing._model import Place
 from rax.testing._runner import LeftOut, Verdict
+from rax.testing._specs import Mistake
 
 _NAME = "rax-flow.xml"
-Mistakes = Sequence[tuple[Place, str]]
+Mistakes = Sequence[Mistake]
 
 
 def remove_junit(folder: Path) -> None:
@@ -101,6 +101,6 @@ def _case(suite: Element, file: str, name: str) -> Element:
 
 def _by_file(mistakes: Mistakes) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for place, text in mistakes:
-        found.setdefault(place.file, []).append(f"{place}: {text}")
+    for one in mistakes:
+        found.setdefault(one.place.file, []).append(str(one))
     return found

@@ -9,8 +9,9 @@ from rax._layout import BOLD, DIM, ERASED, GREEN, RED, YELLOW, cut, painted
 from rax._printable import one_line, printable
 from rax.checking._finding import count
 from rax.cli._output import has_colours, is_terminal, terminal_columns
-from rax.testing._model import Place, RunKind, TaskKey
+from rax.testing._model import RunKind, TaskKey
 from rax.testing._runner import Chosen, LeftOut, Progress, Verdict
+from rax.testing._specs import Mistake
 
 _INDENT = "    "
 
@@ -39,7 +40,7 @@ class Quiet(Progress):
     def note(self, text: str) -> None:
         """Hear what a reader has to know at the end."""
 
-    def mistakes(self, mistakes: Sequence[tuple[Place, str]]) -> None:
+    def mistakes(self, mistakes: Sequence[Mistake]) -> None:
         """Hear what is wrong with specs."""
 
     def end(self, tally: Tally, seconds: float) -> None:
@@ -106,7 +107,7 @@ class Terminal(Quiet):
         """Keep what a reader has to know for the end."""
         self._notes[text] = None
 
-    def mistakes(self, mistakes: Sequence[tuple[Place, str]]) -> None:
+    def mistakes(self, mistakes: Sequence[Mistake]) -> None:
         """Show what is wrong with specs."""
         for place, text in mistakes:
             where = self._paint(BOLD, printable(f"{place}:"))

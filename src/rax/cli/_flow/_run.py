@@ -18,8 +18,8 @@ from rax.cli._on_laptops import interruptible
 from rax.cli._output import write_json
 from rax.errors import CommandError, RaxError
 from rax.testing._engine import Server
-from rax.testing._model import Place
 from rax.testing._runner import LeftOut, Verdict, run_cases
+from rax.testing._specs import Mistake
 from rax.testing._staging import StagedCases
 
 _PASSED, _DIFFERENT, _FAILED = 0, 1, 3
@@ -30,7 +30,7 @@ _STARTS = "Airflow starts …"
 class _Results:
     """What has come of a run of cases."""
 
-    mistakes: list[tuple[Place, str]]
+    mistakes: list[Mistake]
     verdicts: list[Verdict] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class _Results:
 
     @property
     def tally(self) -> Tally:
-        files = {place.file for place, _text in self.mistakes}
+        files = {one.place.file for one in self.mistakes}
         return Tally(len(self.passed), len(self.failed), len(files), len(self.left_out))
 
     @property

@@ -14,6 +14,7 @@ from rax.errors import CommandError
 from rax.testing._model import Place, RunKind, TaskKey
 from rax.testing._outputs import CaseOutput, RunOutput
 from rax.testing._runner import Progress, run_cases
+from rax.testing._specs import Mistake
 
 GENES = """\
 workflow: genes_daily
@@ -148,7 +149,7 @@ def verdicts(root):
 def test_what_a_person_sees(verdicts, capsys):
     shown = Terminal(logs=True)
     shown.begin("what only a terminal is told")
-    shown.mistakes([(Place("tests/flows/a.flow.yaml", 3), "what\x1b is this")])
+    shown.mistakes([Mistake(Place("tests/flows/a.flow.yaml", 3), "what\x1b is this")])
     shown.ready(9.25)
     for verdict in verdicts:
         shown.verdict(verdict)
@@ -180,8 +181,8 @@ def test_the_last_line(capsys):
 
 
 MISTAKES = [
-    (Place("a.flow.yaml", 3), "is wrong"),
-    (Place("a.flow.yaml", 4), "too"),
+    Mistake(Place("a.flow.yaml", 3), "is wrong"),
+    Mistake(Place("a.flow.yaml", 4), "too"),
 ]
 
 
