@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import ssl
 import threading
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -126,8 +127,8 @@ class Cluster:
 
 
 @contextmanager
-def served(cluster):
-    """Serve a cluster on a port of this machine."""
+def served(cluster, certificate=None):
+    """Serve a cluster on a port of this machine: by https, where it has a certificate."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def _do(self):
@@ -155,6 +156,11 @@ def served(cluster):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         cluster.url = f"http://127.0.0.1:{server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            cluster.url = f"https://localhost:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -4,6 +4,7 @@ import datetime
 import textwrap
 
 import pytest
+import trustme
 
 from rax.credentials import Credential
 from rax.errors import CommandError
@@ -280,6 +281,17 @@ def test_a_cluster_that_lets_nobody_in(cluster, answer, problem):
     with pytest.raises(CommandError) as caught:
         client(cluster)
     assert str(caught.value) == problem.format(url=cluster.url)
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_password(tmp_path, monkeypatch):
+    authority = trustme.CA()
+    with served(Cluster(), authority.issue_cert("localhost")) as cluster:
+        with pytest.raises(CommandError, match="certificate verify failed"):
+            client(cluster)
+        assert cluster.asked == []
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert client(cluster).get(DAG) == cluster.dag
 
 
 def test_no_proxy_hears_what_is_said_to_this_machine(cluster, monkeypatch):
