@@ -22,6 +22,8 @@ FILES = {
     "dags/good.py": RUN + DAG + "import lib.text\nfrom etl.base import LIMIT\nimport yaml, json\n"
     "dag = DAG('good', schedule=None)\n",
     "dags/etl/relative.py": DAG + "from .base import LIMIT\n",
+    # It leads out of the repository, and above the root of all files.
+    "dags/etl/above.py": f"{DAG}from {'.' * 100}x import y\n",
     "dags/old.py": "from airflow import DAG\n"
     "from airflow.operators.bash_operator import BashOperator\n"
     "from airflow.utils.dates import days_ago\n"
@@ -75,6 +77,9 @@ STANDARD = "airflow.providers.standard"
 EXPECTED = [
     ("dags/\x1b[31mred.py", 2, "nodes have no package with no_such_package",
      add("no-such-package")),
+    ("dags/etl/above.py", 2,
+     f"Airflow runs this file by itself, where 'from {'.' * 100}x import' fails",
+     "give the module's whole name"),
     ("dags/etl/relative.py", 2,
      "Airflow runs this file by itself, where 'from .base import' fails",
      "write 'from etl.base import'"),
@@ -153,6 +158,7 @@ def test_what_is_in_the_way(found):
 def test_what_is_run_and_what_is_not(found):
     assert found["run"] == [
         "dags/\x1b[31mred.py",
+        "dags/etl/above.py",
         "dags/etl/relative.py",
         "dags/good.py",
         "dags/lacks.py",
@@ -194,7 +200,7 @@ def test_for_people(repository):
         "  2: nodes have no package with no_such_package",
         f"    → {add('no-such-package')}",
     ]
-    assert lines[-1] == f"7 files are run to find DAGs: {len(EXPECTED)} problems"
+    assert lines[-1] == f"8 files are run to find DAGs: {len(EXPECTED)} problems"
     assert "not run to find DAGs, named in .airflowignore: dags/templates/t.py" in lines
 
 
@@ -252,11 +258,10 @@ def test_the_repository_that_its_wrapper_is_in(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RAX_ACCOUNT", "root")
     monkeypatch.setenv("RAX_REPOSITORY", str(tmp_path))
     (tmp_path / "rax.toml").write_text('[check]\ndags_folder = "flows"\n')
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows/old.py").write_text(RUN + "import no_such_package\n")
-    assert cli.main(["repository", "check", "--json"]) == 1
-    (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert problem["file"] == "flows/old.py"
+    (tmp_path / "a.py").write_text(DAG)
+    assert cli.main(["repository", "check", "--json"]) == 3
+    expected = f"rax: {tmp_path} has no folder flows, and files like DAGs are in"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_what_airflow_refuses_to_search(tmp_path, monkeypatch, capsys):
@@ -279,14 +284,3 @@ def test_what_is_advised_is_there():
             found = importlib.import_module(module)
             assert not name or hasattr(found, name), (module, name)
     assert checked > 20
-
-
-def test_a_relative_import_with_too_many_dots(tmp_path, monkeypatch, capsys):
-    """It leads out of the repository, and above the root of all files."""
-    monkeypatch.setenv("RAX_ACCOUNT", "root")
-    (tmp_path / "a.py").write_text(f"{DAG}from {'.' * 100}x import y\n")
-    assert cli.main(["repository", "check", str(tmp_path), "--dags-folder", "."]) == 1
-    output, errors = capsys.readouterr()
-    assert "Airflow runs this file by itself" in output
-    assert "give the module's whole name" in output
-    assert errors == ""
