@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
+
+from tests.forks import run_fork
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,14 +31,11 @@ def call_lookup(name, *calls, env=None, **defaults):
         (terms, variables, {**defaults, **options})
         for terms, options, variables in ((*call, {}, {})[:3] for call in calls)
     ]
-    done = subprocess.run(
-        [sys.executable, __file__, name],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment() | (env or {}),
-    )
+    # It comes as a fork of a process that has imported what takes longest.
+    done = run_fork(
+        __name__, [__file__, name],
+        given=json.dumps(given), more=("pykeepass",), env=environment() | (env or {}),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -53,6 +51,7 @@ def run(name, terms, variables, options):
         return {"error": str(error)}
 
 
-if __name__ == "__main__":
+def main():
+    """Make the calls of the standard input, in a process of its own."""
     init_plugin_loader()
     json.dump([run(sys.argv[1], *call) for call in json.load(sys.stdin)], sys.stdout)

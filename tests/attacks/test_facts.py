@@ -10,11 +10,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forks import run_ansible
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = ROOT / "tests" / "fakes" / "hostile_python.py"
@@ -59,13 +59,10 @@ def run(tmp_path):
                 }
             )
         )
-        done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, playbook],
+        done = run_ansible(
+            *("ansible-playbook", "-i", inventory, playbook),
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_CONFIG": str(config), "ANSIBLE_NOCOLOR": "1"},
-            text=True,
-            capture_output=True,
-            check=False,
         )
         seen = {host: (tmp_path / host / "seen.log").read_text().split() for host in hosts}
         return done, seen
@@ -120,10 +117,10 @@ def test_nothing_a_node_says_becomes_a_variable(run, playbook):
     assert "stolen" not in done.stdout.lower()
 
 
-@pytest.fixture
-def injecting(tmp_path):
+@pytest.fixture(scope="module")
+def injecting(tmp_path_factory):
     """Return the settings of somebody who has installed the collection and changed nothing."""
-    config = tmp_path / "ansible.cfg"
+    config = tmp_path_factory.mktemp("injecting") / "ansible.cfg"
     config.write_text(f"[defaults]\ncollections_path = {ROOT / 'collections'}\n")
     return config
 

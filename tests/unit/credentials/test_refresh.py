@@ -4,13 +4,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from credential_testing import GROUP, HERE, ROOT, Module, credential, environment, tree
+
+from tests.forks import run_ansible
 
 CANARY = "c4nary"
 SOURCES = ["A", {"name": "B", "record": "path/to/b"}, {"name": "C", "hosts": ["worker"]}]
@@ -19,11 +19,11 @@ SOURCES = ["A", {"name": "B", "record": "path/to/b"}, {"name": "C", "hosts": ["w
 class Cluster:
     """Two hosts that are directories here, and one that can't be reached."""
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, place, home):
+        self.place, self.home = place, home
         self.vault = place / "vault"
-        self.temporary = place / "temporary"
-        for name in ("vault", "temporary", "scheduler1", "worker1"):
+        self.temporary = home / "temporary"
+        for name in ("vault", "scheduler1", "worker1"):
             (place / name).mkdir()
         self.store(A=record("a"), C=record("c"), **{"path/to/b": record("b")})
         inventory = {
@@ -58,29 +58,22 @@ class Cluster:
         log.unlink(missing_ok=True)
         return [sorted(json.loads(line)) for line in lines]
 
-    def refresh(self, *arguments, limit="!worker2", env=None, **variables):
+    def refresh(self, *arguments, limit="!worker2", **variables):
         """Run the playbook; return its return code and output."""
-        command = [
-            Path(sys.executable).with_name("ansible-playbook"),
+        done = run_ansible(
+            "ansible-playbook",
             ROOT / "playbooks/refresh_credentials.yml",
             *("--inventory", self.place / "hosts.json", "--limit", limit),
             *("--extra-vars", json.dumps(variables)),
             *arguments,
-        ]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
             cwd=ROOT,
             env=environment()
             | {
-                "HOME": str(self.place),
+                "HOME": str(self.home),
                 "ANSIBLE_LOOKUP_PLUGINS": str(HERE / "lookup_plugins"),
                 "ANSIBLE_LOCAL_TEMP": str(self.temporary),
                 "ANSIBLE_REMOTE_TEMP": str(self.temporary),
-            }
-            | (env or {}),
+            },
         )
         output = done.stdout + done.stderr
         assert CANARY not in output
@@ -98,9 +91,17 @@ def record(password, **changes):
     return credential(f"{CANARY}-{password}", **changes)
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Return a home for all runs: those with the same settings are forks of one process."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "temporary").mkdir()
+    return home
+
+
 @pytest.fixture
-def cluster(place):
-    return Cluster(place)
+def cluster(place, home):
+    return Cluster(place, home)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ WORKER = """
 import json, sys
 from ansible.plugins.loader import init_plugin_loader
 sys.path.insert(0, sys.argv[1])
-from lookup_calls import run
+from tests.lookup_calls import run
 init_plugin_loader()
 for line in sys.stdin:
     print(json.dumps(run(sys.argv[2], *json.loads(line))), flush=True)
@@ -91,7 +91,7 @@ def environment():
 
 
 def command():
-    return [sys.executable, "-c", WORKER, str(ROOT / "tests"), LOOKUP]
+    return [sys.executable, "-c", WORKER, str(ROOT), LOOKUP]
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,15 @@ import base64
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.caspian.airflow.plugins.filter.vaults import FilterModule, vault_records
 
+from tests.forks import run_ansible
+
 ROOT = Path(__file__).resolve().parents[3]
-BIN = Path(sys.executable).parent
 MAPPING = {"user": "user", "pass": "pass", "host": "host"}
 PLAIN = {"name": "X", "url": "", "description": "", "metadata": {}}
 PLAIN |= {"protected": None, "expires_at": None}
@@ -274,11 +273,9 @@ class Plays:
         return [json.loads(base64.b64decode(text)) for text in re.findall("@(.+)@", done.stdout)]
 
     def _run(self, program, *arguments):
-        return subprocess.run(
-            [BIN / program, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
+        return run_ansible(
+            program,
+            *arguments,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.place),
