@@ -159,6 +159,13 @@ def test_kill9_midway(node, prepare, before, notes):
     assert node.deliver()["changed"] is False
 
 
+def first_and_last(calls):
+    """Return the calls without those between the first and the last of a name."""
+    first = {call[0]: call for call in reversed(calls)}
+    last = {call[0]: call for call in calls}
+    return [call for call in calls if call in (first[call[0]], last[call[0]])]
+
+
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("prepare", "before", "notes"), SCENARIOS)
 def test_failing_calls(node, prepare, before, notes, error):
@@ -167,6 +174,9 @@ def test_failing_calls(node, prepare, before, notes, error):
     prepare()
     # Whether there was an access list to remove, the comparison of the next run finds out.
     calls = [call for call in node.run.calls() if call[0] != "fremovexattr"]
+    if error != "ENOSPC":
+        # The module takes one of these errors as the other, so one of them is tried at each call.
+        calls = first_and_last(calls)
     prepare()
     files = set(tree(node.place))
     for call in calls:
