@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from airflow_dag_sync.git import reason
+from airflow_dag_sync.processes import Deadline
 from airflow_dag_sync.text import without_numbers
 
 PROGRAM = Path(__file__).parents[3] / "roles/dag_sync/files/airflow_dag_sync"
@@ -123,10 +124,31 @@ def test_branch_switch(remote, node, first):
 
 
 @local
-def test_branch_wins_over_tag(remote, node, first):
-    remote.commit("two", branch="other")
-    remote.git("tag", "main")
-    assert node.run().startswith(f"unchanged {first}")
+def test_branch_wins_over_all_that_is_called_so(remote, node, first):
+    """Whether the question finds it or a fetch does."""
+    other = remote.commit("two", branch="other")
+    odd = ("refs/tags/main", "refs/main", "refs/heads/heads/main", "refs/heads/refs/heads/main")
+    for name in (*odd, "refs/remotes/origin/main"):
+        remote.git("update-ref", name, other)
+    assert node.run() == f"unchanged {first} (main)\n"
+    sha = remote.commit("three", branch="main")
+    assert node.run() == f"published {sha} (main)\n"
+    node.state_file.unlink()
+    assert node.run() == f"unchanged {sha} (main)\n"
+
+
+@local
+def test_branch_and_tag_take_turns(remote, node, first):
+    """The name stays, and what has it on the server changes between two runs."""
+    tagged = remote.commit("two", branch="other")
+    remote.git("tag", "main", tagged)
+    remote.git("update-ref", "-d", "refs/heads/main")
+    assert node.run() == f"published {tagged} (main)\n"
+    assert node.run() == f"unchanged {tagged} (main)\n"
+    remote.git("update-ref", "refs/heads/main", first)
+    assert node.run() == f"published {first} (main)\n"
+    sha = remote.commit("three", branch="main")
+    assert node.run() == f"published {sha} (main)\n"
 
 
 @pytest.mark.usefixtures("first")
@@ -155,20 +177,102 @@ def test_sha_pin(remote, node, first):
     assert node.run() == f"unchanged {first} ({first})\n"
 
 
-@local
-def test_noop_cost(node, first, tmp_path):
-    """One ls-remote and nothing written, the moment of the success aside."""
+@pytest.fixture
+def commands(node, tmp_path):
+    """Return a function that lists the commands of git, as far as they are of interest, since."""
     calls = tmp_path / "calls"
+    calls.touch()
     node.wrap("git", f'echo "$@" >>{calls}\nPATH=${{PATH#*:}}\nexec git "$@"')
+    names = {"ls-remote", "fetch", "rev-parse"}
+
+    def since():
+        lines = calls.read_text().splitlines()
+        calls.write_text("")
+        return [word for line in lines for word in line.split() if word in names]
+
+    return since
+
+
+@local
+@pytest.mark.parametrize(
+    ("settings", "asks"),
+    [
+        ({}, ["fetch", "rev-parse"]),
+        ({"ref": "refs/heads/main"}, ["fetch", "rev-parse"]),
+        ({"ref": "HEAD"}, ["fetch", "rev-parse"]),
+        ({"ref": "v1"}, ["ls-remote"]),
+        ({"ref": "refs/tags/v*"}, ["ls-remote"]),
+        ({"depth": 1}, ["ls-remote"]),
+    ],
+)
+def test_noop_cost(remote, node, commands, settings, asks):
+    """One connection and nothing written, the moment of the success aside."""
+    node.settings |= settings
+    sha = remote.commit("one")
+    remote.git("tag", "--annotate", "--message", "x", "v1")
+    node.run()
+    commands()
     os.utime(node.root / "last_success", (0, 0))
     before = snapshot(node.home)
-    assert node.run() == f"unchanged {first} (main)\n"
+    assert node.run() == f"unchanged {sha} ({node.settings['ref']})\n"
+    assert commands() == asks
     assert snapshot(node.home) == before
     assert node.status["age_seconds"] < 60
-    # The local remote's own side is the other call.
-    lines = [line for line in calls.read_text().splitlines() if "core.hooksPath" in line]
-    assert len(lines) == 1
-    assert " ls-remote " in lines[0]
+
+
+@local
+@pytest.mark.parametrize("ref", ["main", "refs/heads/main", "HEAD", "refs/tags/v1"])
+def test_news_come_over_one_connection(remote, node, commands, ref):
+    """From the second run on: then it is known what the server calls the ref."""
+    node.settings["ref"] = ref
+    for content in ("one", "two"):
+        sha = remote.commit(content)
+        remote.git("tag", "--force", "--annotate", "--message", content, "v1")
+        commands()
+        assert f"published {sha} ({ref})" in node.run()
+    assert [name for name in commands() if name != "rev-parse"] == ["fetch"]
+    assert node.content == "two"
+
+
+@local
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("why", ["pinned", "failed", "damaged"])
+def test_where_a_fetch_is_not_tried(remote, node, commands, why):
+    """The question comes first then, and what is published is the same."""
+    old, sha = node.published, remote.commit("two")
+    if why == "pinned":
+        node.run("rollback", old)
+    elif why == "failed":
+        with remote.down():
+            node.run(code=3)
+    elif why == "damaged":
+        (node.repository / "hooks").mkdir()
+    commands()
+    output = node.run()
+    assert commands()[0] == "ls-remote"
+    assert node.status["seen"] == sha
+    assert node.published == (old if why == "pinned" else sha), output
+
+
+@local
+def test_a_tick_does_not_wait_for_the_repository(node, first, commands):
+    """Another run makes a release meanwhile."""
+    commands()
+    with (node.root / "repository.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert node.run() == f"unchanged {first} (main)\n"
+    assert commands() == ["ls-remote"]
+
+
+@local
+def test_a_step_gets_no_more_time_than_is_left():
+    """And what it does not need is there for the next one."""
+    deadline = Deadline(1000)
+    with deadline.at_most(10):
+        assert deadline.left <= 10
+    assert 10 < deadline.left <= 1000
+    with deadline.at_most(9999):
+        assert deadline.left <= 1000
 
 
 @local

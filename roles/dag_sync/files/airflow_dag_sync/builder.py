@@ -46,6 +46,12 @@ class ReleaseBuilder:
         """Be the only one who changes the repository and makes releases."""
         return locked(self.root / "repository.lock", self.deadline.at if wait else 0)
 
+    def fetch_tip(self, refname: str) -> str:
+        """Have what a ref is now, unless that needs to wait; return its commit."""
+        with self.repository_locked(wait=False):
+            self.repository.open()
+            return self.repository.fetch_tip(refname)
+
     def ensure(self, sha: str, refname: str | None = None) -> tuple[str, bool]:
         """Have the release of a commit, or of what the ref has become meanwhile.
 

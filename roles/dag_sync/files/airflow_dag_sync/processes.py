@@ -28,6 +28,15 @@ class Deadline:
         return self.at - time.monotonic()
 
     @contextlib.contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Give what is done meanwhile no more than so many of the seconds that are left."""
+        whole, self.at = self.at, min(self.at, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self.at = whole
+
+    @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """Leave out of the account what takes its time under a limit of its own."""
         began = time.monotonic()

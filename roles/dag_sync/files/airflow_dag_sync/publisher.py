@@ -30,7 +30,7 @@ from airflow_dag_sync.files import locked, temporary
 from airflow_dag_sync.git import Git
 from airflow_dag_sync.processes import Deadline
 from airflow_dag_sync.releases import Releases
-from airflow_dag_sync.remote import Remote
+from airflow_dag_sync.remote import Remote, full_names
 from airflow_dag_sync.repository import Repository
 from airflow_dag_sync.scope import missing_folder_problem
 from airflow_dag_sync.settings import Settings
@@ -42,6 +42,8 @@ MIN_REPORT_SECONDS = 3600
 # Cron tries a release that could not be made again after the first, and then twice as late each
 # time. A tick that comes a little early is one of the same minute.
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 50, 1800
+# A task that waits for its release has a minute, and needs the repository that a fetch is at.
+MAX_TIP_SECONDS = 15
 
 T = TypeVar("T")
 
@@ -210,10 +212,11 @@ class Publisher:
         look = BackgroundFingerprint(self.releases.path(published)) if published else None
         irreparable: SyncError | None = None
         try:
-            seen, self.builder.refname = self.remote.resolve(self.settings.ref)
+            seen, refname = self.newest()
         finally:
             if published and look:
                 irreparable = self.repair_published(published, look)
+        self.builder.refname = self.state.refname = refname
         self.state.seen = seen
         pinned = self.state.pinned
         sha = pinned or seen
@@ -237,6 +240,23 @@ class Publisher:
             self.publish(sha)
             self.prune()
         self.succeed()
+
+    def newest(self) -> tuple[str, str | None]:
+        """Ask what the ref is; return its commit and its full name on the server.
+
+        Where a fetch can tell, it does: then news are here with the answer, over one connection.
+        """
+        state, name = self.state, full_names(self.settings.ref)[0]
+        # A pinned node needs no news, and one that has failed needs a reason: the question has it.
+        if name == state.refname and not state.pinned and not state.error:
+            try:
+                if self.repository.is_complete:
+                    with self.deadline.at_most(MAX_TIP_SECONDS):
+                        return self.builder.fetch_tip(name), name
+            except (OSError, SyncError):
+                if self.deadline.left <= 0:
+                    raise
+        return self.remote.resolve(self.settings.ref)
 
     def succeed(self) -> None:
         """Remember that all is well."""

@@ -10,6 +10,14 @@ from airflow_dag_sync.text import summarize
 from airflow_dag_sync.urls import FULL_SHA, SHORT_SHA, is_named, transport_options
 
 
+def full_names(ref: str) -> list[str]:
+    """List what a server may call the ref of a setting, that first which wins over the others."""
+    if ref == "HEAD" or ref.startswith("refs/"):
+        return [ref]
+    # As `git switch` does: a branch before a tag of the same name.
+    return [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+
+
 class Remote:
     """The repository that is followed, as its server shows it."""
 
@@ -26,11 +34,7 @@ class Remote:
             return ref, None
         if "*" in ref or "?" in ref:
             return self.newest_tag(ref)
-        if ref == "HEAD" or ref.startswith("refs/"):
-            names = [ref]
-        else:
-            # As `git switch` does: a branch before a tag of the same name.
-            names = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        names = full_names(ref)
         found = self.ask(*(pattern for name in names for pattern in (name, f"{name}^{{}}")))
         for name in names:
             # An annotated tag is an object of its own; its commit has the name with ^{}.

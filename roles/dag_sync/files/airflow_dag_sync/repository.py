@@ -45,6 +45,8 @@ class Repository:
         self.directory = directory
         self.url = url
         self.depth = depth
+        # The refs that this run has fetched, and their commits.
+        self.tips: dict[str, str] = {}
 
     def open(self) -> None:
         """Have a git directory of this program; raise DamagedError for one that is not.
@@ -72,6 +74,7 @@ class Repository:
         """Make a new git directory in the place of this one, by way of a temporary name."""
         self.directory.replace(aside)
         remove(aside)
+        self.tips.clear()
         self.make()
 
     def damage(self) -> str | None:
@@ -100,8 +103,20 @@ class Repository:
         if not refname:
             self.obtain_commit(self.url, sha, "refs/sync/asked")
             return sha
+        if self.tips.get(refname) == sha:
+            return sha
+        return self.fetch_tip(refname)
+
+    def fetch_tip(self, refname: str) -> str:
+        """Fetch what a ref of the server is now; return its commit."""
         self.fetch(self.url, f"+{refname}:refs/sync/tip")
-        return self.git("rev-parse", "--verify", "refs/sync/tip^{commit}")
+        self.tips[refname] = self.git("rev-parse", "--verify", "refs/sync/tip^{commit}")
+        return self.tips[refname]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a fetch without news leaves all as it is, as that of a shallow one does not."""
+        return not self.depth and not (self.directory / "shallow").exists()
 
     def obtain_commit(self, url: str, sha: str, name: str) -> None:
         """Have a commit of a URL here; without network when it is."""

@@ -119,6 +119,8 @@ class State:
     """The content of the state's file."""
 
     seen: str | None = None
+    # What the server calls the ref that is followed.
+    refname: str | None = None
     previous: str | None = None
     pinned: str | None = None
     # A pin of an older version of this program has no time.
@@ -147,6 +149,8 @@ class State:
         for key in ("seen", "previous", "pinned"):
             if is_sha(values.get(key)):
                 setattr(state, key, values[key])
+        if isinstance(values.get("refname"), str):
+            state.refname = values["refname"]
         if state.pinned and is_time(values.get("pinned_since")):
             state.pinned_since = values["pinned_since"]
         for key in ("code", "failures", "repairs"):
