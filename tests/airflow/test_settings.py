@@ -12,8 +12,11 @@ PLACES = [
     ROOT / "plugins/plugin_utils/outage.py",
     *(path for path in (ROOT / "roles/airflow").rglob("*") if path.is_file()),
 ]
+# Python writes there what it has compiled, unless it is told not to.
+COMPILED = ".pyc"
 NAME = re.compile(r"\brax\.airflow(?:\.\w+)+(?::\w+)?")
-NAMES = sorted({name for path in PLACES for name in NAME.findall(path.read_text())})
+TEXTS = [path.read_text() for path in PLACES if path.suffix != COMPILED]
+NAMES = sorted({name for text in TEXTS for name in NAME.findall(text)})
 
 
 def test_there_are_names():
