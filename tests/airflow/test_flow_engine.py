@@ -176,6 +176,17 @@ while True:
 while True:
     subprocess.Popen(["sleep", "98765"], start_new_session=True)
 """,
+    "fills": """
+credential = get_credentials("DB")
+with psycopg2.connect(
+    host=credential["host"], port=credential["metadata"]["port"],
+    dbname=credential["metadata"]["database"], user=credential["user"],
+    password=credential["pass"],
+) as connection, connection.cursor() as cursor:
+    cursor.execute("CREATE TABLE t (a text)")
+    cursor.execute("ALTER TABLE t ALTER a SET STORAGE EXTERNAL")
+    cursor.execute("INSERT INTO t SELECT repeat('x', 20000000) FROM generate_series(1, 100)")
+""",
     "closes": "os.closerange(0, 1024); time.sleep(1000)",
     "listens": """
 listener = socket.create_server(("127.0.0.1", 45991))
@@ -220,6 +231,7 @@ return found
 HEAD = """
 import contextlib, ctypes, multiprocessing, os, psycopg2, socket, stat, subprocess, sys, time
 from airflow.sdk import dag, task
+from rax.credentials import get_credentials
 
 """
 ACT = """
@@ -457,6 +469,16 @@ def test_what_uses_too_much_is_ended(server, workflow, namespaces, trouble, monk
     monkeypatch.setattr(server, "namespaces", namespaces)
     assert run(server, workflow).trouble == trouble
     assert len(processes(str(server._folder))) == 1
+
+
+def test_databases_have_a_bound_too(server, monkeypatch):
+    monkeypatch.setattr(server, "max_memory_mib", 500)
+    output = run(server, "fills", case(given=Given(postgres={"DB": ()})))
+    assert output.trouble == (
+        "PostgreSQL had no room left in its 500 MiB of memory; the databases of a case may have"
+        " what rax.toml says: [flows] max_memory_mib"
+    )
+    assert [one.state for one in output.runs] == ["failed"]
 
 
 def test_what_breaks_nothing(server):

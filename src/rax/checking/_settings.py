@@ -58,7 +58,7 @@ class Flows:
     required: bool = False
     # How long a case may take with all its runs.
     max_seconds: float = 600.0
-    # How much memory all its processes may use together, in MiB.
+    # How much memory all its processes may use together, and its PostgreSQL again, in MiB.
     max_memory_mib: float = 2048.0
     # The workflows that need none, and why.
     unverified: tuple[tuple[str, str], ...] = ()

@@ -5,6 +5,7 @@ What is in another network namespace reaches nothing outside, whatever it is wri
 other programs ask no guard of Python.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -60,6 +61,22 @@ def show_own_processes() -> None:
     _call("mount", None, b"/", None, _RECURSIVE | _PRIVATE, None)
     flags = _NO_SUID | _NO_DEVICES | _NO_EXECUTION
     _call("mount", b"proc", b"/proc", b"proc", flags, None)
+
+
+def keep_in_memory(folder: Path, max_mib: float) -> bool:
+    """In namespaces: hold what is written to a folder in memory; say whether the kernel allows it.
+
+    It ends with the last process of the namespace, and nobody outside of it sees it.
+
+    :param folder: an empty one, which is this account's alone afterwards
+    :param max_mib: how much it may hold
+    """
+    options = f"mode=0700,size={max(1, int(max_mib * 1024))}k".encode()
+    flags = _NO_SUID | _NO_DEVICES | _NO_EXECUTION
+    with contextlib.suppress(OSError):
+        _call("mount", b"tmpfs", bytes(folder), b"tmpfs", flags, options)
+        return True
+    return False
 
 
 def _start_loopback() -> None:

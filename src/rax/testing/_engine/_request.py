@@ -40,6 +40,11 @@ class Request:
         return self.folder / "given"
 
     @property
+    def memory(self) -> Path:
+        """The folder of what ends with the namespaces of the case, where it has any."""
+        return self.folder / "memory"
+
+    @property
     def home(self) -> Path:
         """Airflow's home."""
         return self.folder / "airflow"

@@ -105,7 +105,8 @@ class Runs:
         try:
             run = dag.test(run_conf=conf, **options)
         except Exception as error:
-            raise RunError(f"the run {kind} broke off: {reason(error)}") from None
+            broken = self._services.full() or f"the run {kind} broke off: {reason(error)}"
+            raise RunError(broken) from None
         finally:
             sys.stdout = sys.__stdout__
             self._listener.tasks = self._denials.tasks = None
@@ -123,8 +124,8 @@ class Runs:
             tasks.files(expected.files),
         )
         self._writer.write(Ran(output))
-        if tasks.trouble:
-            raise RunError(tasks.trouble)
+        if trouble := self._services.full() or tasks.trouble:
+            raise RunError(trouble)
         for change in tasks.unmade():
             raise RunError(
                 f"{change.place}: nothing was changed, since no task {change.after} has ended"

@@ -49,7 +49,10 @@ class Server:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._dags_folder = Settings.read(self._root).dags_folder
+        settings = Settings.read(self._root)
+        self._dags_folder = settings.dags_folder
+        self.max_memory_mib = settings.flows.max_memory_mib
+        """What the processes of a case may use together, and its databases in memory."""
         # Which file has made a DAG lately.
         self._files: dict[str, Path] = {}
         self._cases = 0
@@ -105,7 +108,7 @@ class Server:
             shared=self._folder,
             template=database_template(),
             keep=keep,
-            max_memory_mib=Settings.read(self._root).flows.max_memory_mib,
+            max_memory_mib=self.max_memory_mib,
             namespaces=self.namespaces,
         )
         folder.mkdir(0o700)

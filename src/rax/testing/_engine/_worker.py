@@ -8,9 +8,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from rax import _laptop
 from rax.errors import RaxError
+from rax.testing._engine import _namespaces
 from rax.testing._engine._denied import Denials
 from rax.testing._engine._events import Done, Phase, Writer
 from rax.testing._engine._request import Request
@@ -52,7 +54,14 @@ def _work(
     writer.write(Phase("starting what is given"))
     _set_environment(_environment(request))
     request.given.mkdir(0o700)
-    services = Services(given, request.given, request.root, request.shared, keep=request.keep)
+    services = Services(
+        given,
+        request.given,
+        request.root,
+        request.shared,
+        memory=_memory(request, guarded=guarded),
+        keep=request.keep,
+    )
     denials = Denials(writer, refuse=guarded)
     with services:
         os.environ.update(services.environment)
@@ -71,6 +80,15 @@ def _work(
         denials.watch()
         Runs(request, services, writer, denials, begin).make()
         return services.kept() if request.keep else ()
+
+
+def _memory(request: Request, *, guarded: bool) -> Path | None:
+    """Return a folder in memory, None where the case has no namespaces for it, or stays."""
+    if guarded or request.keep:
+        return None
+    request.memory.mkdir(0o700)
+    is_held = _namespaces.keep_in_memory(request.memory, request.max_memory_mib)
+    return request.memory if is_held else None
 
 
 def _environment(request: Request) -> dict[str, str]:

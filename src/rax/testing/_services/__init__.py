@@ -53,19 +53,30 @@ class Services:
     :param folder: an empty folder of this account, for this case alone; whoever made it removes it
     :param root: the repository
     :param shared: a folder above it, which other cases have too: it gets PostgreSQL's empty cluster
+    :param memory: an empty folder below it, in memory and of a bounded size, for PostgreSQL; None
+        where there is none
     :param keep: whether the databases stay up, and all files where they are
     :raises ServiceError: on entering, what is given cannot be started or filled
     """
 
     def __init__(
-        self, given: Given, folder: Path, root: Path, shared: Path, *, keep: bool = False
+        self,
+        given: Given,
+        folder: Path,
+        root: Path,
+        shared: Path,
+        *,
+        memory: Path | None = None,
+        keep: bool = False,
     ) -> None:
         self._given = given
         self._folder = folder
         self._root = root
         self._shared = shared
+        self._memory = memory
         self._keep = keep
         self._services: list[_Service] = []
+        self._server: Server | None = None
         self._databases: dict[str, Postgres | Sqlite] = {}
         self._stack = ExitStack()
         #: Where the tasks begin.
@@ -135,6 +146,10 @@ class Services:
         except ServiceError as error:
             raise ServiceError(f"{change.place}: {error}") from None
 
+    def full(self) -> str:
+        """Say what to do where PostgreSQL has had no room for something; nothing where it had."""
+        return self._server.full() if self._server else ""
+
     def kept(self) -> tuple[str, ...]:
         """Return the lines by which a person asks the databases that ``keep`` leaves up."""
         databases = dict.fromkeys(self._databases.values())
@@ -163,15 +178,19 @@ class Services:
 
     def _postgres(self, databases: Mapping[str, Database]) -> Postgres:
         account, binaries = other_account(), find_binaries()
+        place = self._memory or self._folder
         if account is not None:
-            account.let_in(self._folder, self._shared)
+            account.let_in(place, self._shared)
         server = Server(
             binaries,
             Template(binaries, self._shared, account),
-            self._folder / "postgresql",
+            place / "postgresql",
+            self._folder / "postgresql.log",
             account,
+            in_memory=self._memory is not None,
             stays=self._keep,
         )
+        self._server = server
         return Postgres(server, databases, binaries, self._root)
 
     def _found(self, service: Postgres | Sqlite, names: Iterable[str]) -> Postgres | Sqlite:

@@ -177,6 +177,8 @@ class Postgres:
         except OSError as error:
             raise ServiceError(f"{self._shown(file)}: psql: {error.strerror}") from None
         if done.returncode:
+            if full := self._server.full():
+                raise ServiceError(f"{self._shown(file)}: {full}")
             raise ServiceError(self._reason(file, done.stderr.decode(errors="replace")))
 
     def _reason(self, file: Path, answer: str) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of PostgreSQL for one case: it listens at a port, and at a socket in its folder."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,8 @@ _TAKEN = "could not bind"
 # Of a socket's path, as systems have it.
 _MAX_SOCKET_BYTES = 103
 _READY = "ready"
+_NO_ROOM = b"No space left on device"
+_MIB = 2**20
 # The line of postmaster.pid that has the state of the server.
 _STATE_LINE = 7
 _SETTINGS = {
@@ -54,7 +57,9 @@ class Server:
     """One server, which is made anew at each start, at the same port.
 
     :param folder: for its files, in a folder of the case; nothing has its name yet
+    :param log: for what it tells, elsewhere: it tells also that there is no room left in its folder
     :param account: whom it runs as, None for this account
+    :param in_memory: whether its folder is in memory, with no more room than a case may have
     :param stays: whether it outlives the case
     """
 
@@ -63,13 +68,18 @@ class Server:
         binaries: Path,
         template: Template,
         folder: Path,
+        log: Path,
         account: Account | None,
+        *,
+        in_memory: bool = False,
         stays: bool = False,
     ) -> None:
         self.folder = folder
+        self._log = log
         self._binaries = binaries
         self._template = template
         self._account = account
+        self._in_memory = in_memory
         self._last_signal = None if stays else signal.SIGQUIT
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -107,6 +117,19 @@ class Server:
             self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def full(self) -> str:
+        """Say what to do where it has had no room for something since its start."""
+        with self._log.open("rb") as lines:
+            if not any(_NO_ROOM in line for line in lines):
+                return ""
+        if not self._in_memory:
+            return f"PostgreSQL had no room left on the disk of {self.folder.parent}"
+        room = os.statvfs(self.folder.parent)
+        return (
+            f"PostgreSQL had no room left in its {room.f_blocks * room.f_frsize / _MIB:.0f} MiB of"
+            " memory; the databases of a case may have what rax.toml says: [flows] max_memory_mib"
+        )
+
     def _begin(self) -> str | None:
         """Start it at its port; return None, or why it has ended."""
         settings = {
@@ -114,8 +137,7 @@ class Server:
             "port": str(self.port),
             "unix_socket_directories": f'"{self.folder}"',
         }
-        log = self.folder / "log"
-        with log.open("ab") as output:
+        with self._log.open("wb") as output:
             self._process = process = _children.start(
                 [
                     self._binaries / "postgres",
@@ -136,7 +158,7 @@ class Server:
         while not self._is_ready():
             if process.poll() is not None:
                 self._process = None
-                return _reason(log)
+                return _reason(self._log)
             if time.monotonic() > deadline:
                 self.stop()
                 raise ServiceError(f"PostgreSQL does not answer after {_MAX_START_SECONDS:.0f} s")
