@@ -1,6 +1,5 @@
 """Tests that need Airflow: run them in an environment made of packages/requirements-*.txt."""
 
-import gc
 import importlib.util
 import os
 import tempfile
@@ -18,12 +17,6 @@ else:
     from tests.airflow.authors_testing import authors  # noqa: F401 - pytest finds fixtures here
     from tests.airflow.page_testing import author  # noqa: F401 - pytest finds fixtures here
     from tests.airflow.workflow_testing import alerts, load, run  # noqa: F401 - pytest finds fixtures here
-
-
-def pytest_collection_finish():
-    """Spare each later search for garbage all that importing Airflow has made."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from rax import _printable as library
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = "callbacks_enabled = caspian.airflow.guard"
-ALL = [chr(code) for code in range(sys.maxunicode + 1)]
 
 
 @pytest.fixture(params=[controller, sync], ids=["controller", "sync"])
@@ -23,7 +22,7 @@ def other(request):
 
 def test_every_character_is_shown_alike(other):
     """All of Unicode, lone surrogates included, in one line and in lines that stay."""
-    text = "".join(ALL)
+    text = "".join(map(chr, range(sys.maxunicode + 1)))
     assert other.printable(text) == library.printable(text)
     assert other.printable(text, lines=True) == library.printable(text, lines=True)
 
