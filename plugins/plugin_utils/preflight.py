@@ -45,7 +45,7 @@ REQUIRED = {
 
 # Group of hosts inside the cluster → the variables that replace it by a service outside.
 SERVICES = {
-    "metadata_db": ("airflow_external_database_url", "airflow_external_result_backend_url"),
+    "metadata_db": ("airflow_external_database_url",),
     "broker": ("airflow_external_broker_url",),
 }
 # URLs that a user gives, each of which Airflow, SQLAlchemy or Celery has to be able to read.

@@ -8,7 +8,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sqlalchemy
 from airflow import settings
 from airflow.models.dag import DagModel
 from airflow.models.dag_version import DagVersion
@@ -35,8 +34,7 @@ def ago(days):
 
 @pytest.fixture
 def database(_metadata_database, monkeypatch):
-    """Return what writes rows and tells which are left; without Celery's database."""
-    monkeypatch.setattr(_old_rows, "_remove_results", lambda: None)
+    """Return what writes rows and tells which are left."""
     # It takes a second, and a test of its own.
     monkeypatch.setattr(_old_rows, "_refusal", lambda: "")
     with settings.Session() as session:
@@ -275,9 +273,9 @@ def test_a_step_that_fails_is_told_without_values_and_the_others_go_on(database,
             "DELETE", {"password": "CANARY"}, RuntimeError("server gone\nCANARY")
         )
 
-    monkeypatch.setattr(_old_rows, "_remove_results", fail)
+    monkeypatch.setattr(_old_rows, "_remove_versions", lambda _before: fail())
     assert remove_old_rows(DAYS, NOW) == [
-        "results of Celery were not removed: RuntimeError: server gone"
+        "versions of DAGs were not removed: RuntimeError: server gone"
     ]
     assert database.runs() == [("a", "scheduled-1")]
 
@@ -312,25 +310,6 @@ def test_nothing_is_removed_from_a_schema_of_another_release(monkeypatch):
     assert remove_old_rows(DAYS, NOW) == [
         "the metadata database is not that of the installed Airflow: site.yml migrates it"
     ]
-
-
-def test_results_of_celery(tmp_path, monkeypatch):
-    """Those of the last day stay, since the scheduler may have yet to read them."""
-    from airflow.providers.celery.executors import celery_executor
-    from celery import Celery
-
-    app = Celery(backend=f"db+sqlite:///{tmp_path}/results.db")
-    monkeypatch.setattr(celery_executor, "app", app)
-    for name in ("old", "new"):
-        app.backend.store_result(name, 1, "SUCCESS")
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/results.db")
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE celery_taskmeta SET date_done = '2026-01-01' WHERE task_id = 'old'")
-        )
-    _old_rows._remove_results()
-    with engine.begin() as connection:
-        assert connection.execute(text("SELECT task_id FROM celery_taskmeta")).all() == [("new",)]
 
 
 @pytest.fixture
@@ -375,7 +354,7 @@ def test_every_table_that_airflow_cleans_is_named_or_has_its_reason_here():
         "dag",
         # The triggerer removes those that no task waits for.
         "trigger",
-        # Celery's own clean-up.
+        # Celery keeps nothing in this database.
         "celery_taskmeta", "celery_tasksetmeta",
         # What a migration from Airflow 2 left; it does not grow.
         "_xcom_archive",

@@ -19,8 +19,7 @@ def test_components_are_told_of_each_other_by_ipv6(cluster, scheduler1):
     host = cluster.url_host("scheduler1")
     assert host.startswith("[")
     database = f"{host}:5432/airflow?sslmode=require&channel_binding=require"
-    results = f"{host}:5432/airflow_results?sslmode=require&channel_binding=require"
-    told = {"CELERY__RESULT_BACKEND": results, "CELERY__BROKER_URL": f"{host}:6379/0"}
+    told = {"CELERY__BROKER_URL": f"{host}:6379/0"}
     assert urls(cluster.node("worker1"), "worker") == told
     assert urls(scheduler1, "scheduler") == told | {
         "DATABASE__SQL_ALCHEMY_CONN": database,

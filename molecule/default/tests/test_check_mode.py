@@ -34,8 +34,6 @@ def outside(cluster, tmp_path):
         f"lab_dir: {cluster.lab}\n"
         "airflow_external_database_url: postgresql+psycopg2://"
         f"airflow:{password('metadata_db_password')}@scheduler1:5432/airflow{options}\n"
-        "airflow_external_result_backend_url: db+postgresql+psycopg2://"
-        f"airflow_results:{password('metadata_db_results_password')}@scheduler1:5432/airflow_results{options}\n"
         f"airflow_external_broker_url: redis://:{password('broker_password')}@scheduler1:6379/0\n"
     )
     return ["-i", str(tmp_path / "hosts.yml"), "--extra-vars", f"@{urls}"]

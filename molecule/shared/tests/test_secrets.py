@@ -45,10 +45,9 @@ def test_the_search_above_finds_what_is_there(cluster):
     assert found.stdout == "/etc/airflow/worker.env\n"
 
 
-def test_worker_knows_broker_results_and_log_key(worker):
+def test_worker_knows_broker_and_log_key(worker):
     names = worker.check_output("cut -d= -f1 /etc/airflow/worker.env").split()
     assert set(names) == {
-        "AIRFLOW__CELERY__RESULT_BACKEND",
         "AIRFLOW__CELERY__BROKER_URL",
         "AIRFLOW__API__SECRET_KEY",
     }
@@ -69,22 +68,6 @@ def test_settings_hold_no_secret(airflow_node, cluster, name):
     settings = airflow_node.file(f"/etc/airflow/{name}").content_string
     for path in (cluster.lab / "secrets").iterdir():
         assert path.read_text().strip() not in settings, path.name
-
-
-def test_results_account_reaches_its_own_database_alone(worker):
-    script = (
-        "import os, psycopg2, re\n"
-        "url = re.search('RESULT_BACKEND=\"(.*)\"', open('/etc/airflow/worker.env').read())[1]\n"
-        "url = url.replace('db+postgresql+psycopg2', 'postgresql')\n"
-        "psycopg2.connect(url).close()\n"
-        "try:\n"
-        "    psycopg2.connect(url.replace('/airflow_results', '/airflow'))\n"
-        "    print('open')\n"
-        "except psycopg2.OperationalError:\n"
-        "    print('refused')\n"
-    )
-    worker.check_output(f"cat > /run/probe.py <<'END'\n{script}\nEND")
-    assert worker.check_output("/opt/airflow/current/bin/python /run/probe.py") == "refused"
 
 
 def test_library_reads_them(airflow_node, cluster):

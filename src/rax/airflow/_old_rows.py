@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remove what is old from Airflow's metadata database, and from that of Celery's results.
+"""Remove what is old from Airflow's metadata database.
 
 What ``airflow db clean`` does well is left to it: tables of which each row stands for itself. It is
 kept from runs, tasks and versions of DAGs. It removes tasks by the day that they started on, also
@@ -42,7 +42,6 @@ def remove_old_rows(days: int, now: datetime) -> list[str]:
     before = now - timedelta(days=days)
     steps: list[tuple[str, Callable[[], None]]] = [
         ("expired rows", lambda: _clean(EXPIRING_TABLES, now)),
-        ("results of Celery", _remove_results),
     ]
     if days:
         steps += [
@@ -189,16 +188,6 @@ def _remove_archives(before: datetime) -> None:
             if match and match[1] < bound:
                 Table(name, MetaData()).drop(engine)
                 print(f"Dropped {name}.")  # noqa: T201 - the unit's journal
-
-
-def _remove_results() -> None:
-    """Remove the results of tasks that the scheduler has long read: Celery itself knows their age.
-
-    Nobody else does, since Airflow runs no Celery beat. Results in Redis expire by themselves.
-    """
-    from airflow.providers.celery.executors.celery_executor import app
-
-    app.backend.cleanup()
 
 
 def _batches(found: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -25,6 +25,7 @@ GIVEN = {
     },
 }
 REFUSED = [
+    ("airflow_settings", {"celery": {"Result_Backend": "x"}}, "result_backend may not be changed"),
     ("airflow_connections", {"a": "../x"}, "to names of credentials, and does not for ['a']"),
     ("airflow_connections", {"a": ""}, "to names of credentials, and does not for ['a']"),
     ("airflow_connections", {"a b": "X"}, "an id that Airflow does not take"),

@@ -11,14 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 SECRETS = (
     "metadata_db_password",
-    "metadata_db_results_password",
     "broker_password",
     "airflow_jwt_secret",
     "airflow_api_secret_key",
     "airflow_admin_password",
     "airflow_fernet_key",
 )
-URLS = ("airflow_database_url", "airflow_result_backend_url", "airflow_broker_url")
+URLS = ("airflow_database_url", "airflow_broker_url")
 HOSTS = {
     "all": {
         "children": {
@@ -72,13 +71,27 @@ def test_given_ones_are_used_and_not_generated(tmp_path: Path) -> None:
     assert not (tmp_path / "secrets").exists()
 
 
+OLD = [{"name": "airflow_results", "user": "airflow_results"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "has_file", "kept"),
+    [({}, False, []), ({}, True, OLD), ({"metadata_db_results_password": "x"}, False, OLD)],
+)
+def test_the_old_database_of_results_keeps_its_access_while_its_password_is_kept(
+    tmp_path: Path, given: dict[str, str], has_file: bool, kept: list[dict[str, str]]
+) -> None:
+    if has_file:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/metadata_db_results_password").write_text("x")
+    (shown,) = ask(tmp_path, ("metadata_db_kept_databases",), caspian_secrets=given).values()
+    assert shown == kept
+
+
 def test_urls_quote_what_a_password_may_hold(tmp_path: Path) -> None:
     odd = dict.fromkeys(SECRETS, "p/@:%#?& é")
     assert ask(tmp_path, URLS, caspian_secrets=odd) == {
         "airflow_database_url": "postgresql+psycopg2://airflow:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow"
-        "?sslmode=require&channel_binding=require",
-        "airflow_result_backend_url": "db+postgresql+psycopg2://airflow_results:"
-        "p%2F%40%3A%25%23%3F%26%20%C3%A9@one:5432/airflow_results"
         "?sslmode=require&channel_binding=require",
         "airflow_broker_url": "redis://:p%2F%40%3A%25%23%3F%26%20%C3%A9@one:6379/0",
     }
@@ -100,8 +113,6 @@ def test_urls_have_ipv6_addresses_in_brackets(tmp_path: Path, given: str, host: 
         "airflow_api_url": f"{host}:8080",
         "airflow_broker_url": f"{host}:6379/0",
         "airflow_database_url": f"{host}:5432/airflow?sslmode=require&channel_binding=require",
-        "airflow_result_backend_url": f"{host}:5432/airflow_results"
-        "?sslmode=require&channel_binding=require",
     }
 
 

@@ -97,22 +97,14 @@ def test_outages_are_looked_at_once_for_all_hosts(given, expected):
             {},
             [
                 "the group metadata_db is empty: give it a host, or set"
-                " airflow_external_database_url and airflow_external_result_backend_url"
+                " airflow_external_database_url"
             ],
         ),
-        (
-            {"metadata_db": []},
-            {"airflow_external_database_url": "postgresql://db/a"},
-            [
-                "the group metadata_db is empty: give it a host, or set"
-                " airflow_external_result_backend_url"
-            ],
-        ),
+        ({"metadata_db": []}, {"airflow_external_database_url": "postgresql://db/a"}, []),
         (
             {"metadata_db": [], "broker": []},
             {
                 "airflow_external_database_url": "postgresql://db/a",
-                "airflow_external_result_backend_url": "db+postgresql://db/r",
                 "airflow_external_broker_url": "redis://b",
             },
             [],
