@@ -1,4 +1,7 @@
-"""The collection, built and installed, deploys the very same cluster with a user's inventory."""
+"""The collection, built and installed, deploys the very same cluster with a user's inventory.
+
+It is the second run of site.yml here, in which nothing may change: molecule has no step for that.
+"""
 
 import os
 import re
