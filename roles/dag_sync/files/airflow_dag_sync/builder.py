@@ -68,11 +68,11 @@ class ReleaseBuilder:
             known = Release(made.tree(), signed=signed, warnings=made.warnings)
             tree = known.tree or ""
             self.repository.pin_objects(commit, tree)
-            if not self.releases.has(commit):
-                checkout.check_out(self.repository.git, tree, self.releases.path(commit))
-            known.fingerprint = fingerprint(self.releases.path(commit))
+            if is_new := not self.releases.has(commit):
+                path = self.releases.path(commit)
+                known.fingerprint = checkout.check_out(self.repository.git, tree, path)
             self.state.releases[commit] = known
-            return commit, True
+            return commit, is_new
 
     def submodules(self, sha: str) -> Submodules:
         """Return what builds the tree of a release."""

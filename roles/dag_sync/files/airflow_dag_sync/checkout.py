@@ -22,12 +22,16 @@ from airflow_dag_sync.text import summarize
 COMPARED_BYTES = 1 << 16  # at a time
 
 
-def check_out(git: Git, tree: str, release: Path) -> None:
-    """Write a whole tree aside, bring it to the disk, and give it its name."""
+def check_out(git: Git, tree: str, release: Path) -> str | None:
+    """Write a whole tree aside, bring it to the disk, and give it its name; return its mark."""
     write(git, tree, aside := temporary(release.parent))
+    # A new name changes nothing that the mark is of.
+    look = BackgroundFingerprint(aside)
     git.run("sync", "--file-system", str(aside), name="sync")
+    mark = look.result()
     aside.replace(release)
     fsync_directory(release.parent)
+    return mark
 
 
 def write(git: Git, tree: str, folder: Path) -> None:

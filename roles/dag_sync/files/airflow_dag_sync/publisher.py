@@ -234,10 +234,11 @@ class Publisher:
         else:
             if not retry_blocked:
                 self.refuse_blocked(sha)
+            made = False
             if not self.releases.has(sha):
-                sha = self.bring(sha, None if pinned else self.builder.refname)
+                sha, made = self.bring(sha, None if pinned else self.builder.refname)
                 self.state.seen = seen if pinned else sha
-            self.publish(sha)
+            self.publish(sha, made=made)
             self.prune()
         self.succeed()
 
@@ -270,10 +271,13 @@ class Publisher:
         if error:
             self.say(f"works again, after failing since {timestamp(error.since)}")
 
-    def bring(self, sha: str, refname: str | None) -> str:
-        """Make the release of a commit; what fails is tried again later, and ever later."""
+    def bring(self, sha: str, refname: str | None) -> tuple[str, bool]:
+        """Have the release of a commit; what fails is tried again later, and ever later.
+
+        Returns its sha, and whether it was made just now.
+        """
         try:
-            sha, _made = self.builder.ensure(sha, refname)
+            return self.builder.ensure(sha, refname)
         except (FetchError, GitError, MisconfiguredError) as error:
             before = self.state.postponed
             same = before if before and before.sha == sha else None
@@ -281,11 +285,11 @@ class Publisher:
             until = time.time() + delay
             self.state.postponed = Postponed(sha, str(error), error.code, until, delay)
             raise
-        return sha
 
-    def publish(self, sha: str) -> None:
-        """Flip the link to a release that may be published."""
-        self.builder.repair(sha)
+    def publish(self, sha: str, *, made: bool = False) -> None:
+        """Flip the link to a release that may be published; one made just now is whole."""
+        if not made:
+            self.builder.repair(sha)
         self.builder.require_signature(sha)
         self.builder.require_gate(sha)
         previous = self.releases.published()
