@@ -1,11 +1,12 @@
-"""What runs by dag.test() ask in place of the API server: its newest version alone."""
+"""What runs by dag.test() ask in place of the API server: its newest version, cheaply."""
 
 import pytest
 from airflow.api_fastapi.execution_api import versions
 from airflow.api_fastapi.execution_api.routes import execution_api_router
 from airflow.sdk.api.datamodels import _generated
+from fastapi.dependencies import utils
 
-from rax.airflow._local_runs import serve_newest_version
+from rax.airflow._local_runs import remember_dependencies, serve_newest_version
 
 
 @pytest.fixture
@@ -30,3 +31,18 @@ def test_all_are_served_where_tasks_ask_an_older_one(served, monkeypatch):
     monkeypatch.setattr(_generated, "API_VERSION", every[-1])
     assert served() == every
     assert len(every) > 1
+
+
+def test_dependencies_are_found_out_once(monkeypatch):
+    monkeypatch.setattr(utils, "get_dependant", utils.get_dependant)
+    remember_dependencies()
+    remember_dependencies()
+
+    def overriding(number: int):
+        return number
+
+    options = {"path": "/x", "call": overriding, "parent_oauth_scopes": ["a"]}
+    found = utils.get_dependant(**options)
+    assert [one.name for one in found.query_params] == ["number"]
+    assert utils.get_dependant(**options) is found
+    assert utils.get_dependant(**options | {"parent_oauth_scopes": ["b"]}) is not found

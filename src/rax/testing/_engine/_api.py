@@ -8,13 +8,17 @@ would find locks that nobody opens again.
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import threading
 from typing import Any
 
 import httpx
 
-from rax.airflow._local_runs import serve_newest_version
+from rax.airflow._local_runs import remember_dependencies, serve_newest_version
+
+# Whether it is the API that asks for a thread.
+_answers = contextvars.ContextVar("answers", default=False)
 
 
 class Transport(httpx.BaseTransport):  # type: ignore[misc]  # httpx is not here when types are checked
@@ -37,6 +41,7 @@ class Transport(httpx.BaseTransport):  # type: ignore[misc]  # httpx is not here
         return self._loop.run_until_complete(self._answer(request))
 
     async def _answer(self, request: Any) -> Any:
+        _answers.set(True)
         answer = await self._app.handle_async_request(request)
         content = await answer.aread()
         return httpx.Response(answer.status_code, headers=answer.headers, content=content)
@@ -57,6 +62,9 @@ class ExecutionApi:
         entered = self._lifespan.enter_async_context(self.app.router.lifespan_context(self.app))
         loop.run_until_complete(entered)
         loop.close()
+        # Its routes are made by now: only what is asked at requests is remembered.
+        remember_dependencies()
+        _answer_without_threads()
         self.transport: Transport
 
     @staticmethod
@@ -72,6 +80,24 @@ class ExecutionApi:
     def start(self) -> None:
         """Make it answer in this process, which may be a fork."""
         self.transport = Transport(self.app)
+
+
+def _answer_without_threads() -> None:
+    """Have the API call its functions itself, and not in threads, of which it wants some 50 a task.
+
+    It answers one request at a time, and whoever has asked waits for that.
+    """
+    import anyio.to_thread
+
+    in_thread = anyio.to_thread.run_sync
+
+    async def run_sync(function: Any, *arguments: Any, **options: Any) -> Any:
+        if not _answers.get():
+            return await in_thread(function, *arguments, **options)
+        # As in a thread, what the function sets in its context ends with it.
+        return contextvars.copy_context().run(function, *arguments)
+
+    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]  # of any function
 
 
 def _in_thread(ask: Any) -> Any:
