@@ -18,7 +18,6 @@ anybody's.
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -33,7 +32,8 @@ _HOME = str(Path(__file__).parents[3])
 if _HOME not in sys.path:
     sys.path.insert(0, _HOME)
 
-from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - found by the lines above
+from rax._garbage import kept_for_forks  # noqa: E402 - found by the lines above
+from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - the same
 
 # What a loaded file may say of itself; more is cut, and then has no form.
 MAX_ANSWER_BYTES = 4_000_000
@@ -45,11 +45,10 @@ _PAUSE_SECONDS = 0.02
 
 def main() -> None:
     """Answer each question on standard input."""
-    # What is imported stays: looking for garbage meanwhile would take a tenth of it.
-    gc.disable()
-    import airflow  # noqa: F401 - what all the rest needs; by it this fails, if it does
+    with kept_for_forks():
+        import airflow  # noqa: F401 - what all the rest needs; by it this fails, if it does
 
-    from rax.checking._dags import _environment
+        from rax.checking._dags import _environment
 
     answers = int(sys.argv[1])
     adopt_orphans()
@@ -79,19 +78,16 @@ def _warm_up(drivers: set[str]) -> None:
 
     :param drivers: what has to be here before a file is loaded, so that it can be guarded
     """
-    import airflow.sdk
-    import airflow.serialization.serialized_objects  # noqa: F401 - the same
+    with kept_for_forks():
+        import airflow.sdk
+        import airflow.serialization.serialized_objects  # noqa: F401 - the same
 
-    import rax.airflow._dag_loading
-    import rax.airflow.workflow  # noqa: F401 - the same
+        import rax.airflow._dag_loading
+        import rax.airflow.workflow  # noqa: F401 - the same
 
-    for driver in drivers:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(driver)
-    # Each fork would copy what a search for garbage touches.
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+        for driver in drivers:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(driver)
 
 
 def _load(question: dict[str, Any], answers: int) -> dict[str, Any]:

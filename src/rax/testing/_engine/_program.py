@@ -15,7 +15,6 @@ case has started is gone.
 import base64
 import contextlib
 import fcntl
-import gc
 import os
 import pickle
 import select
@@ -31,7 +30,8 @@ _HOME = str(Path(__file__).parents[3])
 if _HOME not in sys.path:
     sys.path.insert(0, _HOME)
 
-from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - found by the lines above
+from rax._garbage import kept_for_forks  # noqa: E402 - found by the lines above
+from rax._processes import adopt_orphans, end_orphans  # noqa: E402 - the same
 from rax._temporary import hold, remove  # noqa: E402 - the same
 from rax.testing._engine import _cage  # noqa: E402 - the same
 from rax.testing._engine._logs import Log  # noqa: E402 - the same
@@ -101,15 +101,13 @@ def main() -> None:
 
 
 def _warm_up(template: Path) -> None:
-    # What is imported stays: looking for garbage meanwhile would take a tenth of the start.
-    gc.disable()
-    from airflow import settings
+    with kept_for_forks():
+        from airflow import settings
 
-    from rax.testing._engine._warm_up import warm_up
+        from rax.testing._engine._warm_up import warm_up
 
-    settings.initialize()
-    warm_up(Path(os.environ["AIRFLOW_HOME"]), template)
-    gc.enable()
+        settings.initialize()
+        warm_up(Path(os.environ["AIRFLOW_HOME"]), template)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 """What is done once, so that no case pays for it: imports, and the first run of a DAG."""
 
 import contextlib
-import gc
 import importlib
 import os
 import shutil
@@ -91,9 +90,6 @@ def warm_up(home: Path, template: Path) -> None:
     settings.dispose_orm()
     _wait_for_threads()
     file.unlink()
-    # Each fork would copy what a search for garbage touches.
-    gc.collect()
-    gc.freeze()
 
 
 def _wait_for_threads() -> None:
