@@ -78,6 +78,8 @@ class Content:
     text: str | None = None
     # Whether there must be no such file.
     absent: bool = False
+    # Whether `rax flow record` writes the golden: what a cluster gives, it does not.
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True)

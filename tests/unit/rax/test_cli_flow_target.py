@@ -93,6 +93,7 @@ def test_a_difference_and_json(cluster, root, capsys):
     assert [one["text"] for one in case["differences"]] == ['returns {"rows": 2} → null']
     reason = "not portable: given.files, given.config"
     assert found["skipped"] == [{"id": OTHER, "reason": reason}]
+    assert found["notes"] == ["the cluster ran 0123abc, and there is no commit here"]
     # It failed last, and what was not run is as it was.
     cluster.xcoms = {("load", 0, "return_value"): {"rows": 2}}
     assert run(root, options("--target", cluster.url, "--lf")) == 0

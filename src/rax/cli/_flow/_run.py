@@ -33,6 +33,8 @@ class _Results:
     mistakes: list[Mistake]
     verdicts: list[Verdict] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    # What is said of all cases together.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> set[str]:
@@ -74,7 +76,7 @@ def run(root: Path, options: argparse.Namespace) -> int:
     if options.junit is not None:
         write_junit(options.junit, *told)
     if options.json:
-        write_json(as_json(*told))
+        write_json({**as_json(*told), "notes": results.notes})
     return results.code
 
 
@@ -87,7 +89,8 @@ def _run_on_cluster(
         for one in what.left_out:
             shown.left_out(one)
         _run(root, Found(what.chosen, []), results, staged, shown, options)
-    for text in other_commits(root, [*staged.versions]):
+    results.notes.extend(other_commits(root, [*staged.versions]))
+    for text in results.notes:
         shown.note(text)
 
 

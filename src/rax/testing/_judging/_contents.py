@@ -16,6 +16,7 @@ from rax.testing._outputs import Captured
 # What is larger is compared, and not told cell by cell.
 _MAX_TOLD_BYTES = 50_000_000
 _RECORD = "./rax flow record writes it"
+_BY_HAND = "write it, since ./rax flow record has no data of a cluster"
 _HINTS = {
     RunKind.AGAIN: "the second run has added again what the first had loaded: let the task replace "
     "its rows, by DELETE and INSERT in one transaction for example",
@@ -89,7 +90,7 @@ def _of_golden(expected: Content, found: Found, content: bytes, compare: _Compar
         # Told of the first run already: what matters here is whether this one is like it.
         wanted, name = first, "the first run"
     if wanted is None:
-        return [f"there is no {name} yet: {_RECORD}"]
+        return [f"there is no {name} yet: {_RECORD if expected.is_recorded else _BY_HAND}"]
     if lines := _told(wanted, content, found.run, compare):
         return [f"beside {name}: {lines[0]}", *lines[1:]]
     return []

@@ -2,6 +2,7 @@
 """What is expected of a case on a staging cluster, which has data and services of its own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rax.testing._model import Expectation, Given, RunKind
 from rax.testing._specs._document import Value
@@ -43,4 +44,8 @@ def target_of(
     for name in given.sqlite:
         if inner := value.get(name):
             inner.refuse(f"{name} is a file on a worker of the cluster, which answers no query")
-    return dict.fromkeys(kinds, reader.expectation(value))
+    expected = reader.expectation(value)
+    tables = {
+        query: replace(content, is_recorded=False) for query, content in expected.tables.items()
+    }
+    return dict.fromkeys(kinds, replace(expected, tables=tables))

@@ -190,6 +190,10 @@ def test_what_could_not_be_asked(tmp_path):
     assert _contents.of_table(golden, _contents.Found(RunKind.ONCE, captured(FLIGHTS))) == [
         "there is no all.csv yet: ./rax flow record writes it"
     ]
+    of_a_cluster = content(golden=tmp_path / "all.csv", is_recorded=False)
+    assert _contents.of_table(of_a_cluster, _contents.Found(RunKind.ONCE, captured(FLIGHTS))) == [
+        "there is no all.csv yet: write it, since ./rax flow record has no data of a cluster"
+    ]
     (tmp_path / "all.csv").mkdir()
     assert _contents.of_table(golden, _contents.Found(RunKind.ONCE, captured(FLIGHTS))) == [
         "all.csv cannot be read: Is a directory"

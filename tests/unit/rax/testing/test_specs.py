@@ -413,5 +413,6 @@ cases:
     assert [*other.target] == [ONCE, AGAIN]
     assert other.target[ONCE].tasks[0].returns == 40
     assert other.runs[ONCE].tasks[0].returns == 2
-    assert [*other.target[ONCE].tables] == [Query("GENES-DB-01", "SELECT 1")]
+    ((query, content),) = other.target[ONCE].tables.items()
+    assert (query, content.is_recorded) == (Query("GENES-DB-01", "SELECT 1"), False)
     assert [case.target for case in none] == [{}, {}]
