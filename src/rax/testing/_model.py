@@ -149,6 +149,8 @@ class HttpSource:
 
     folder: Path | None = None
     answers: tuple[Answer, ...] = ()
+    # Whether that URL begins with https://.
+    tls: bool = False
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class Services:
         self._keep = keep
         self._services: list[_Service] = []
         self._server: Server | None = None
+        self._http: Http | None = None
         self._databases: dict[str, Postgres | Sqlite] = {}
         self._stack = ExitStack()
         #: Where the tasks begin.
@@ -172,7 +173,8 @@ class Services:
         if files := {name: one for name, one in given.sqlite.items() if name not in down}:
             yield self._found(Sqlite(self._folder / "sqlite", files, self._root), files)
         if sources := {name: one for name, one in given.http.items() if name not in down}:
-            yield Http(self._folder, sources)
+            self._http = Http(self._folder, sources)
+            yield self._http
         # After the server, which takes the standard port where it is free.
         yield Down(given, planned, self._folder)
 
@@ -217,6 +219,7 @@ class Services:
         _overlay.write_configs(overlay, self._given.configs)
         roots = [self._root / "configs", *([overlay] if self._given.configs else [])]
         self.environment = {
+            **(self._http.environment() if self._http else {}),
             **self._given.environment,
             **_named("AIRFLOW_CONN_", self._given.connections),
             **_named("AIRFLOW_VAR_", self._given.variables),

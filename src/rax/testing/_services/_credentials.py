@@ -66,10 +66,11 @@ def sqlite_fields(path: Path) -> dict[str, Any]:
     }
 
 
-def http_fields(port: int) -> dict[str, Any]:
+def http_fields(port: int, *, tls: bool) -> dict[str, Any]:
     """Return the fields that lead to an HTTP source."""
+    scheme = "https" if tls else "http"
     metadata = {"conn_type": "http", "port": port}
-    return {"host": ADDRESS, "url": f"http://{ADDRESS}:{port}", "metadata": metadata}
+    return {"host": ADDRESS, "url": f"{scheme}://{ADDRESS}:{port}", "metadata": metadata}
 
 
 def port_fields(port: int) -> dict[str, Any]:

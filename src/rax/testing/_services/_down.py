@@ -51,6 +51,6 @@ class Down:
         if name in self._given.sqlite:
             # SQLite would make a file that is missing in a folder that is there.
             return _credentials.sqlite_fields(self._folder / "down" / f"{name}.db")
-        if name in self._given.http:
-            return _credentials.http_fields(port)
+        if source := self._given.http.get(name):
+            return _credentials.http_fields(port, tls=source.tls)
         return _credentials.port_fields(port)

@@ -14,21 +14,27 @@ from typing import Any
 from rax.errors import ServiceError
 from rax.testing._model import HttpSource
 from rax.testing._services import _children, _credentials, _ports
+from rax.testing._services._certificates import Certificates, certificates
 
 _PROGRAM = Path(__file__).with_name("_http_program.py")
 # Who connects before the program serves, waits here.
 _MAX_WAITING = 128
+# What Python and OpenSSL read, and those that have a list of their own: requests, and curl.
+_TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class Http:
     """The sources by the names of their credentials, served by one process.
 
-    :param folder: of the case, for the log of the requests
+    :param folder: of the case, for the log of the requests and the certificates
     """
 
     def __init__(self, folder: Path, sources: Mapping[str, HttpSource]) -> None:
         self._log = folder / "http.log"
         self._sources = sources
+        self._certificates: Certificates | None = None
+        if any(source.tls for source in sources.values()):
+            self._certificates = certificates(folder)
         self._listeners: dict[str, socket.socket] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,15 +77,24 @@ class Http:
     def credentials(self) -> dict[str, dict[str, Any]]:
         """Return the fields of each credential."""
         return {
-            name: _credentials.http_fields(_ports.port_of(listener))
+            name: _credentials.http_fields(_ports.port_of(listener), tls=self._sources[name].tls)
             for name, listener in self._listeners.items()
         }
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which programs trust the sources."""
+        if self._certificates is None:
+            return {}
+        return dict.fromkeys(_TRUST, str(self._certificates.authority))
 
     def _described(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
                 "descriptor": self._listeners[name].fileno(),
+                "certificate": str(self._certificates.server)
+                if self._certificates and source.tls
+                else None,
                 "folder": None if source.folder is None else str(source.folder),
                 "answers": [
                     {

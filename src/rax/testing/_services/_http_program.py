@@ -2,7 +2,8 @@
 """The HTTP server of a case: a program of its own, that no task of the case can hold up or change.
 
 It needs no more than Python. Its first line of input is JSON: the sources, each with the descriptor
-of a socket that is bound. It ends when its input does.
+of a socket that is bound, and the file of its certificate, where it has one. It ends when its input
+does.
 """
 
 import base64
@@ -11,6 +12,7 @@ import http.server
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -156,7 +158,14 @@ def _serve(source: dict[str, Any]) -> None:
     server = http.server.ThreadingHTTPServer(listener.getsockname(), make, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
-    server.server_name, server.server_port = listener.getsockname()
+    if source["certificate"]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(source["certificate"])
+        # By the thread of each connection: a client that is silent holds up nobody else.
+        server.socket = context.wrap_socket(
+            listener, server_side=True, do_handshake_on_connect=False
+        )
+    server.server_name, server.server_port = server.socket.getsockname()
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 

@@ -36,7 +36,11 @@ def given_of(sections: Sections, top: Path) -> Given:
     return Given(
         postgres=_scripts(sections, "postgres", top),
         sqlite=_scripts(sections, "sqlite", top),
-        http={name: http_source(value, top) for name, value in sections.named("http").items()},
+        http={
+            name: http_source(value, top, tls=section == "https")
+            for section in ("http", "https")
+            for name, value in sections.named(section).items()
+        },
         files=_case_files(sections, top),
         configs=_configs(sections),
         credentials=_contents(sections, "credentials"),

@@ -11,14 +11,16 @@ from rax.testing._specs._document import Value
 _MAX_BODY_BYTES = 10_000_000
 
 
-def http_source(value: Value, top: Path) -> HttpSource:
+def http_source(value: Value, top: Path, *, tls: bool) -> HttpSource:
     """Return a source, after noting what it cannot be.
 
     :param top: the folder of specs, which no file may be out of
+    :param tls: whether its URL begins with https://
     """
     if isinstance(value.content, str):
-        return HttpSource(folder=_files.given_folder(value, top))
-    return HttpSource(answers=tuple(_answer(key, inner, top) for key, inner in value.items()))
+        return HttpSource(folder=_files.given_folder(value, top), tls=tls)
+    answers = tuple(_answer(key, inner, top) for key, inner in value.items())
+    return HttpSource(answers=answers, tls=tls)
 
 
 def _answer(request: str, value: Value, top: Path) -> Answer:

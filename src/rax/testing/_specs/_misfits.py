@@ -8,7 +8,7 @@ from rax.config._files import near
 from rax.testing._specs._document import Steps
 
 # What a value below these is may be a secret, or part of one.
-_SECRETIVE = ("connections", "credentials", "environment", "http", "variables")
+_SECRETIVE = ("connections", "credentials", "environment", "http", "https", "variables")
 _MAX_SHOWN_CHARACTERS = 60
 _HINT_OF_COMMA = "; inside { } SQL that has a comma is a key in quotes"
 _HINT_OF_DATABASE = "; a database is one of given.postgres or given.sqlite"

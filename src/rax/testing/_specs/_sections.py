@@ -11,7 +11,7 @@ from rax.testing._specs._document import Value
 
 DATABASES = ("postgres", "sqlite")
 # What is started for a case, and may be down.
-SERVERS = (*DATABASES, "http")
+SERVERS = (*DATABASES, "http", "https")
 
 
 @dataclass(frozen=True)

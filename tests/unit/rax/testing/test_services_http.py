@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -133,6 +134,45 @@ def test_the_connection_of_a_source_is_one_of_http():
     assert (fields["conn_type"], fields["schema"], fields["host"]) == ("http", "http", "127.0.0.1")
     assert f"http://127.0.0.1:{fields['port']}" == get_credentials(API)["url"]
     assert fields["extra"] == {"X-Token": "t"}
+
+
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    folder = tmp_path / "secure"
+    folder.mkdir()
+    sources = {API: HttpSource(answers=ANSWERS, tls=True), WEB: HttpSource(folder=tmp_path)}
+    given = Given(
+        http={**sources, "DOWN": HttpSource(folder=tmp_path, tls=True)}, down=frozenset({"DOWN"})
+    )
+    with Services(given, folder, tmp_path, tmp_path) as services:
+        monkeypatch.setenv("RAX_CREDENTIALS_DIR", services.environment["RAX_CREDENTIALS_DIR"])
+        yield services
+
+
+def test_a_source_by_tls_is_trusted_by_the_case_alone(secure, monkeypatch):
+    url = get_credentials(API)["url"]
+    port = urlsplit(url).port
+    assert url == f"https://127.0.0.1:{port}"
+    assert connection_fields(get_credentials(API))["schema"] == "https"
+    assert get_credentials(WEB)["url"].startswith("http://")
+    assert get_credentials("DOWN")["url"].startswith("https://")
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(API, "/flights?month=1&year=2013")
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    (authority,) = {secure.environment[name] for name in names}
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    # One that says nothing holds up nobody else.
+    with socket.create_connection(("127.0.0.1", port), timeout=30):
+        assert ask(API, "/flights?month=1&year=2013") == (200, b"[1]")
+    trusting = ssl.create_default_context()
+    trusting.verify_flags |= ssl.VERIFY_X509_STRICT
+    for host, is_named in (("127.0.0.1", True), ("localhost", True), ("example.com", False)):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+            if is_named:
+                trusting.wrap_socket(plain, server_hostname=host).close()
+            else:
+                with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+                    trusting.wrap_socket(plain, server_hostname=host)
 
 
 @pytest.mark.parametrize("name", ["DOWN", "ELSEWHERE"])
