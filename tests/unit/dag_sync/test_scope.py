@@ -1,9 +1,13 @@
 """What the gate blocks for: what Airflow reads of a release. Elsewhere it warns."""
 
+import json
+
 import pytest
 from airflow_dag_sync import airflowignore
-from airflow_dag_sync.gate import WAY_OUT
+from airflow_dag_sync.errors import BlockedError
+from airflow_dag_sync.gate import WAY_OUT, Gate
 from airflow_dag_sync.scope import Scope
+from airflow_dag_sync.settings import Settings
 
 BROKEN = "def f(:\n"
 DAG = "from airflow.sdk import DAG\n"
@@ -14,6 +18,21 @@ pytestmark = pytest.mark.remotes("local")
 def link(remote, name, target):
     (remote.files / name).parent.mkdir(parents=True, exist_ok=True)
     (remote.files / name).symlink_to(target)
+
+
+@pytest.fixture
+def judged(gated, tmp_path):
+    """Write the files of a release; return what the gate warns of, asked as a sync asks it."""
+
+    def judge(files, dags_folder="dags"):
+        release = tmp_path / "release"
+        for name, content in files.items():
+            (release / name).parent.mkdir(parents=True, exist_ok=True)
+            (release / name).write_text(content)
+        gated.settings_file.write_text(json.dumps(gated.settings | {"dags_folder": dags_folder}))
+        return Gate(Settings.load(gated.settings_file)).check(release, None, tmp_path / "output")
+
+    return judge
 
 
 @pytest.mark.parametrize(
@@ -28,14 +47,18 @@ def link(remote, name, target):
         (".", {"deep/er/b.py": BROKEN}, "deep/er/b.py"),
     ],
 )
-def test_what_blocks(remote, gated, first, dags_folder, files, blocking):
+def test_what_blocks(judged, dags_folder, files, blocking):
     """The reason names what blocks, and the way out; what does not is not in it."""
-    for name, content in files.items():
-        remote.write(name, content)
+    with pytest.raises(BlockedError) as caught:
+        judged({"dags/a.py": "", **files}, dags_folder)
+    assert str(caught.value) == f"{blocking}:1: invalid syntax ({WAY_OUT})"
+
+
+def test_what_blocks_is_not_published(remote, gated, first):
+    remote.write("dags/b.py", BROKEN)
     sha = remote.commit("two")
-    gated.settings["dags_folder"] = dags_folder
     output = gated.run(code=4)
-    assert output == f"blocked {sha}: {blocking}:1: invalid syntax ({WAY_OUT})\n"
+    assert output == f"blocked {sha}: dags/b.py:1: invalid syntax ({WAY_OUT})\n"
     assert gated.published == first
 
 
@@ -267,26 +290,29 @@ RUN = "import airflow.sdk  # a DAG\n"
         ("dags/tests/b.py", "from .base import X\n", None),
     ],
 )
-def test_a_relative_import_of_a_file_that_airflow_runs(
-    remote, gated, first, name, content, expected
-):
-    """It is published, since others may import the file; the warning says what to write."""
-    remote.write("dags/.airflowignore", "tests/\n")
-    remote.write(name, content + RUN)
-    sha = remote.commit("two")
-    output = gated.run()
+def test_a_relative_import_of_a_file_that_airflow_runs(judged, name, content, expected):
+    """The warning says what to write."""
+    warnings = judged({"dags/.airflowignore": "tests/\n", name: content + RUN})
     if expected is None:
-        assert output == f"published {sha} (main)\n"
+        assert warnings == []
         return
     relative, absolute = expected
     line = 1 + content.index("from") - content.lstrip("\n").index("from")
     instead = f"write '{absolute}'" if absolute else "give the module's whole name"
-    warning = (
+    assert warnings == [
         f"{name}:{line}: Airflow runs this file by itself, so that '{relative}' fails: {instead}, "
         "or name the file in .airflowignore if it has no DAG"
-    )
+    ]
+
+
+def test_a_release_with_such_an_import_is_published(remote, gated, first):
+    """Others may import the file; the warning is said, and stays in the status."""
+    remote.write("dags/etl/b.py", f"from .base import X\n{RUN}")
+    sha = remote.commit("two")
+    output = gated.run()
+    (warning,) = gated.status["warnings"]
+    assert warning.startswith("dags/etl/b.py:1: Airflow runs this file by itself, so that ")
     assert output == f"published {sha} (main)\nwarning of {sha}: {warning}\n"
-    assert gated.status["warnings"] == [warning]
     assert gated.published != first
 
 
