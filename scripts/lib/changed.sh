@@ -41,7 +41,7 @@ tests_of() {
     scripts/*) say tests/unit/{benchmarks,lab,packages} ;;
     .pre-commit-hooks.yaml) say tests/unit/rax ;;
     tests/fakes/*) say tests/unit/{vaults,control,lab,rax} tests/attacks ;;
-    tests/lookup_calls.py | tests/forks.py) say tests/unit/{plugins,vaults,credentials} tests/attacks ;;
+    tests/lookup_calls.py | tests/forks.py) say tests/unit/{airflow,credentials,plugins,vaults} tests/attacks ;;
     tests/unit/*) say "$(cut -d/ -f1-3 <<<"$1")" ;;
     tests/attacks/*) say tests/attacks ;;
     tests/conftest.py | pyproject.toml | requirements/* | ansible.cfg | collections/*) say "${unit_tests[@]}" ;;

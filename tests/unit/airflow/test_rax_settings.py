@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import run_ansible
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/airflow"
 ODD = "a\"b\\c$d`e'f #;% ü !{x} $(id) \\n  z "
@@ -109,16 +111,11 @@ def play(folder, hosts, *tasks):
         "__airflow_etc": str(folder),
         "__airflow_current": str(folder / "current"),
     }
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            *("-i", folder / "hosts.json", folder / "play.yml"),
-            *("--extra-vars", json.dumps(COMMON | paths)),
-        ],
+    done = run_ansible(
+        "ansible-playbook",
+        *("-i", folder / "hosts.json", folder / "play.yml"),
+        *("--extra-vars", json.dumps(COMMON | paths)),
         env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -128,15 +125,22 @@ def play(folder, hosts, *tasks):
 def node(tmp_path_factory):
     """Return the folder with what the role writes, as it is on a node."""
     folder = tmp_path_factory.mktemp("node")
+    files = ("airflow.cfg", "rax.env", "rax", "completion", "cron")
+    rendered = ", ".join(
+        f"'{name}': lookup('ansible.builtin.template', '{ROLE}/templates/{name}.j2')"
+        for name in files
+    )
     render = {
-        "ansible.builtin.template": {
-            "src": f"{ROLE}/templates/{{{{ item }}}}.j2",
-            "dest": f"{folder}/{{{{ item }}}}",
-            "mode": "0755",
+        "ansible.builtin.copy": {
+            "content": f"{{{{ {{{rendered}}} | to_json }}}}",
+            "dest": str(folder / "rendered.json"),
+            "mode": "0600",
         },
-        "loop": ["airflow.cfg", "rax.env", "rax", "completion", "cron"],
     }
     play(folder, {"node": GIVEN}, PREFLIGHT, render)
+    for name, text in json.loads((folder / "rendered.json").read_text()).items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
     (folder / "current/bin").mkdir(parents=True)
     (folder / "home/alerts").mkdir(parents=True)
     return folder
