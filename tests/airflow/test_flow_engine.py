@@ -587,7 +587,8 @@ def test_two_servers_do_not_meet_and_one_ends_with_its_caller(server, repository
             kept = run(server, "loads", case(given=given()), keep=True)
             (line,) = kept.kept
             command = [*shlex.split(line), "-Atc", COUNT.sql]
-            assert subprocess.run(command, capture_output=True, text=True).stdout == "0\n"
+            asked = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert asked.stdout == "0\n"
             assert len(processes(folder)) == 4
         finally:
             other.kill()

@@ -564,7 +564,7 @@ def test_a_token_with_status_203(fake, client, look_up):
 @pytest.mark.parametrize(
     "options",
     [{"user": "nobody"}, {"domain": "Elsewhere"}, {"password_file": None, "password": "s3cret"}],
-    ids=lambda options: "+".join(options),
+    ids="+".join,
 )
 def test_a_login_that_is_refused(options, fake, look_up):
     answer = look_up(["EBI-BLANK"], **options)
