@@ -45,11 +45,12 @@ def test_the_search_above_finds_what_is_there(cluster):
     assert found.stdout == "/etc/airflow/worker.env\n"
 
 
-def test_worker_knows_broker_and_log_key(worker):
+def test_worker_knows_broker_log_key_and_who_signs(worker):
     names = worker.check_output("cut -d= -f1 /etc/airflow/worker.env").split()
     assert set(names) == {
         "AIRFLOW__CELERY__BROKER_URL",
         "AIRFLOW__API__SECRET_KEY",
+        "RAX_WORKLOAD_PUBLIC_KEYS",
     }
 
 

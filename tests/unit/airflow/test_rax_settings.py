@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,13 @@ GIVEN = {
     },
 }
 REFUSED = [
-    ("airflow_settings", {"celery": {"Result_Backend": "x"}}, "result_backend may not be changed"),
+    ("airflow_settings", {"celery": {"Result_Backend": "x"}}, "Result_Backend may not be changed"),
+    (
+        "airflow_settings",
+        {"celery": {"celery_config_options": "x", "sync_parallelism": 2}},
+        "[celery] celery_config_options may not be changed",
+    ),
+    ("airflow_environment", {"RAX_WORKLOAD_KEYS": "x"}, "a place of their own: RAX_WORKLOAD_KEYS."),
     ("airflow_connections", {"a": "../x"}, "to names of credentials, and does not for ['a']"),
     ("airflow_connections", {"a": ""}, "to names of credentials, and does not for ['a']"),
     ("airflow_connections", {"a b": "X"}, "an id that Airflow does not take"),
@@ -100,6 +107,28 @@ PREFLIGHT = {
 }
 
 
+SIGNING = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
+SECRETS = {
+    "airflow_database_url": "sqlite://DATABASE",
+    "airflow_broker_url": "redis://BROKER",
+    "airflow_workload_keys": SIGNING,
+    "airflow_fernet_key": "FERNET",
+    "airflow_jwt_secret": "JWT",
+    "airflow_api_secret_key": "API",
+}
+# The public half of the key.
+PUBLIC = "rwaj4ykXFOTzVsGcmxXNGVHsbmZiqne-B1R_KJODNB0="
+TOLD = {
+    "api-server": {"DATABASE", "FERNET", "JWT", "API"},
+    "scheduler": {"DATABASE", "BROKER", SIGNING, "FERNET", "JWT"},
+    "dag-processor": {"DATABASE", "FERNET"},
+    "triggerer": {"DATABASE", "FERNET", "API"},
+    "worker": {"BROKER", PUBLIC, "API"},
+    "cli": {"DATABASE", "BROKER", "FERNET", "JWT", "API"},
+    "maintenance": {"DATABASE"},
+}
+
+
 def play(folder, hosts, *tasks):
     """Run the tasks on hosts {name: variables}."""
     (folder / "play.yml").write_text(
@@ -126,9 +155,14 @@ def node(tmp_path_factory):
     """Return the folder with what the role writes, as it is on a node."""
     folder = tmp_path_factory.mktemp("node")
     files = ("airflow.cfg", "rax.env", "rax", "completion", "cron")
+    lookup = f"lookup('ansible.builtin.template', '{ROLE}/templates/"
     rendered = ", ".join(
-        f"'{name}': lookup('ansible.builtin.template', '{ROLE}/templates/{name}.j2')"
-        for name in files
+        [f"'{name}': {lookup}{name}.j2')" for name in files]
+        + [
+            f"'{name}.env': {lookup}component.env.j2',"
+            f" template_vars={{'__airflow_component': '{name}'}})"
+            for name in TOLD
+        ]
     )
     render = {
         "ansible.builtin.copy": {
@@ -136,6 +170,7 @@ def node(tmp_path_factory):
             "dest": str(folder / "rendered.json"),
             "mode": "0600",
         },
+        "vars": SECRETS,
     }
     play(folder, {"node": GIVEN}, PREFLIGHT, render)
     for name, text in json.loads((folder / "rendered.json").read_text()).items():
@@ -172,6 +207,13 @@ def test_sh_reads_what_was_given(node):
         "RAX_CREDENTIALS_STALE": "warn",
     }
     assert expected.items() <= dict(line.split("=", 1) for line in read).items()
+
+
+@pytest.mark.parametrize("component", TOLD)
+def test_a_component_is_told_its_own_secrets_alone(node, component):
+    values = re.findall(r'="(?:\w+://)?([^"]*)"\n', (node / f"{component}.env").read_text())
+    assert set(values) == TOLD[component]
+    assert len(values) == len(TOLD[component])
 
 
 def test_airflow_reads_the_backend_and_its_connections(node):

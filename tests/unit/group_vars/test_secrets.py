@@ -16,6 +16,7 @@ SECRETS = (
     "airflow_api_secret_key",
     "airflow_admin_password",
     "airflow_fernet_key",
+    "airflow_workload_keys",
 )
 URLS = ("airflow_database_url", "airflow_broker_url")
 HOSTS = {
@@ -59,7 +60,8 @@ def test_generated_once_and_kept_to_the_controller_s_user(tmp_path: Path) -> Non
     first = ask(tmp_path, SECRETS)
     assert len(set(first.values())) == len(SECRETS)
     assert min(len(value) for value in first.values()) >= 24
-    assert len(base64.urlsafe_b64decode(first["airflow_fernet_key"])) == 32
+    for key in ("airflow_fernet_key", "airflow_workload_keys"):
+        assert len(base64.urlsafe_b64decode(first[key])) == 32
     assert {path.name for path in (tmp_path / "secrets").iterdir()} == set(SECRETS)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "secrets").iterdir()} == {0o600}
     assert ask(tmp_path, SECRETS) == first
