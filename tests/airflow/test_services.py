@@ -25,6 +25,7 @@ from rax.errors import CommandError, ServiceError
 from rax.testing._model import Change, Given, HttpSource, Place, Query, TaskKey
 from rax.testing._outputs import Captured
 from rax.testing._services import Services, _account, _binaries, _children
+from rax.testing._services._template import Template
 from rax.testing._staging import Databases
 
 NAME = "EBI-ETL-DEV-01"
@@ -485,3 +486,12 @@ def test_root_without_another_account_is_told_to_be_one(start, monkeypatch):
     services = start(Given(postgres={NAME: ()}))
     with pytest.raises(ServiceError, match="there is no account no-such-account"), services:
         pass
+
+
+def test_a_full_disk_is_named(shared):
+    template = Template(_binaries.find_binaries(), shared, None)
+    with pytest.raises(ServiceError) as raised:
+        template._run("cp", "/etc/hostname", "/dev/full")
+    assert str(raised.value) == (
+        f"cp found no room left below {shared.parent}: set TMPDIR to a folder with more"
+    )

@@ -13,7 +13,7 @@ from rax._printable import one_line
 from rax.errors import ServiceError
 from rax.testing._services import _children, _ports
 from rax.testing._services._account import Account
-from rax.testing._services._template import Template
+from rax.testing._services._template import NO_ROOM, Template
 
 STANDARD_PORT: Final = 5432
 _MAX_START_SECONDS = 60.0
@@ -24,7 +24,6 @@ _TAKEN = "could not bind"
 # Of a socket's path, as systems have it.
 _MAX_SOCKET_BYTES = 103
 _READY = "ready"
-_NO_ROOM = b"No space left on device"
 _MIB = 2**20
 # The line of postmaster.pid that has the state of the server.
 _STATE_LINE = 7
@@ -120,7 +119,7 @@ class Server:
     def full(self) -> str:
         """Say what to do where it has had no room for something since its start."""
         with self._log.open("rb") as lines:
-            if not any(_NO_ROOM in line for line in lines):
+            if not any(NO_ROOM.encode() in line for line in lines):
                 return ""
         if not self._in_memory:
             return f"PostgreSQL had no room left on the disk of {self.folder.parent}"

@@ -23,6 +23,8 @@ ADMIN_DATABASE: Final = "template1"
 _LOCALE = "C" if sys.platform == "darwin" else "C.UTF-8"
 _MAX_SECONDS = 60.0
 _MAX_REASON_CHARACTERS = 300
+# As PostgreSQL and cp say it, in English.
+NO_ROOM: Final = "No space left on device"
 
 
 class Template:
@@ -99,5 +101,11 @@ class Template:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ServiceError(f"{Path(words[0]).name}: {one_line(str(error))}") from None
         if done.returncode:
-            reason = one_line(done.stdout.decode(errors="replace"))[-_MAX_REASON_CHARACTERS:]
+            reason = one_line(done.stdout.decode(errors="replace"))
+            if NO_ROOM in reason:
+                raise ServiceError(
+                    f"{Path(words[0]).name} found no room left below {self._shared.parent}: set"
+                    " TMPDIR to a folder with more"
+                )
+            reason = reason[-_MAX_REASON_CHARACTERS:]
             raise ServiceError(f"{Path(words[0]).name} failed: {reason}")
