@@ -1,7 +1,4 @@
-"""The collection, built and installed, deploys the very same cluster with a user's inventory.
-
-It is the second run of site.yml here, in which nothing may change: molecule has no step for that.
-"""
+"""The collection, built and installed, deploys the very same cluster with a user's inventory."""
 
 import os
 import re
