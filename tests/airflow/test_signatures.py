@@ -309,3 +309,32 @@ def test_a_worker_without_keys_does_not_start(monkeypatch, value, said):
     with pytest.raises(SystemExit) as ended:
         guard_worker(None)
     assert str(ended.value) == said
+
+
+HIDDEN = """\
+import ctypes, os
+from rax.airflow.celery_settings import SETTINGS
+
+def told():
+    # PR_GET_DUMPABLE.
+    return ctypes.CDLL(None).prctl(3), "AIRFLOW__CELERY__BROKER_URL" in os.environ
+
+assert SETTINGS["broker_url"].startswith("redis://"), SETTINGS
+assert told() == (int(EXPECTED), EXPECTED), told()
+if not os.fork():
+    os._exit(told() != (int(EXPECTED), EXPECTED))
+assert os.wait()[1] == 0
+"""
+
+
+@pytest.mark.parametrize("worker", [{"CASPIAN_WORKER": "worker1"}, {}])
+def test_a_worker_hides_its_memory_and_the_url_of_the_broker(tmp_path, worker):
+    """From before its first fork on: /proc of a process that is not dumpable is root's."""
+    environment = {
+        "PYTHONPATH": f"{ROOT}/src",
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CELERY__BROKER_URL": "redis://:secret@h/0",
+        **worker,
+    }
+    program = f"EXPECTED = {not worker}\n{HIDDEN}"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)

@@ -6,6 +6,7 @@ is signed by one of the keys that it was given, and drops the rest. A task that 
 is sent again after ``[scheduler] task_queued_timeout``.
 """
 
+import ctypes
 import os
 from typing import Any
 
@@ -22,6 +23,8 @@ VERIFYING_VARIABLE = "RAX_WORKLOAD_PUBLIC_KEYS"
 # of a workload is good for no longer than that (executors/workloads/base.py: generate_token), and
 # the API server refuses an older one. Before that, it refuses the second start of a task.
 LATE_SECONDS = 60
+# <linux/prctl.h>
+PR_SET_DUMPABLE = 4
 
 SETTINGS = {
     **DEFAULT_CELERY_CONFIG,
@@ -50,6 +53,20 @@ def guard_worker(instance: Any, **_: Any) -> None:
     instance.app.steps["consumer"].add(verification_step(verifier))
 
 
+def hide_broker_url() -> None:
+    """Keep the broker's URL out of what other processes of this account can read.
+
+    Nobody reads the memory of this process, or the environment that it was started with, nor those
+    of its forks. A task is one of these, and has the URL in its own memory nevertheless.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise SystemExit(f"prctl(PR_SET_DUMPABLE): {os.strerror(ctypes.get_errno())}")
+    # What a task starts would have it.
+    os.environ.pop("AIRFLOW__CELERY__BROKER_URL", None)
+
+
+if "CASPIAN_WORKER" in os.environ:
+    hide_broker_url()
 if SIGNING_VARIABLE in os.environ:
     before_task_publish.connect(sign_with(Signer(_keys_of(SIGNING_VARIABLE))), weak=False)
 celeryd_init.connect(guard_worker)
