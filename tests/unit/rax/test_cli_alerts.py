@@ -4,6 +4,7 @@ import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,10 +13,11 @@ from rax.alerting import Flushed, Spooled
 from rax.errors import AlertError
 
 KEYS = ("when", "action", "dedup_key", "summary", "problem")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def spooled(hours, summary="no file", problem="events.pagerduty.com answered 500"):
-    when = datetime.now(UTC) - timedelta(hours=hours, seconds=30)
+    when = NOW - timedelta(hours=hours, seconds=30)
     return Spooled(when, "trigger", "production/ebi", summary, problem)
 
 
@@ -65,7 +67,8 @@ def test_alerting_that_is_not_set_up_is_no_problem(rax, monkeypatch):
     assert out.count("\n") == 1
 
 
-def test_what_is_waiting(rax, found, spool):
+def test_what_is_waiting(rax, found, spool, monkeypatch):
+    monkeypatch.setattr("rax.cli.alerts.time", SimpleNamespace(time=NOW.timestamp))
     found([spooled(3), spooled(1, "still\x1b[2J no file", "")])
     code, out, err = rax("status")
     assert (code, err) == (1, "")
