@@ -10,13 +10,24 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+try:
+    # Ansible needs it, but lists a plugin also where it is not installed.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+except ImportError:
+    HAS_CRYPTOGRAPHY = False
+else:
+    HAS_CRYPTOGRAPHY = True
 
 KEY_BYTES = 32
 
 
 def public_workload_keys(keys: Any) -> str:
     """Return the public keys of private ones, in the same form and order."""
+    if not HAS_CRYPTOGRAPHY:
+        raise AnsibleFilterError(
+            "public_workload_keys: Ansible's Python has no cryptography: install it there"
+        )
     return ",".join(_public_half(one.strip()) for one in str(keys).split(","))
 
 

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.caspian.airflow.plugins.filter import workload_keys
 from ansible_collections.caspian.airflow.plugins.filter.workload_keys import public_workload_keys
 
 
@@ -34,3 +35,9 @@ def test_what_is_no_key_is_refused_and_not_shown(given: object) -> None:
     with pytest.raises(AnsibleFilterError, match="32 bytes in the base64 of URLs") as raised:
         public_workload_keys(given)
     assert "CANARY" not in str(raised.value)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workload_keys, "HAS_CRYPTOGRAPHY", False)
+    with pytest.raises(AnsibleFilterError, match="no cryptography: install it there"):
+        public_workload_keys(encoded(b"x" * 32))
